@@ -15,7 +15,7 @@ from papertape.daemon.client import Client
 from papertape.daemon.commands.daemon_client import daemon_of
 from papertape.daemon.commands.options import AsJson, DaemonFile, DaemonUrl
 from papertape.daemon.commands.output import console, print_json, progress_bars, say
-from papertape.daemon.commands.terminal import printable
+from papertape.daemon.commands.terminal import plain_table, printable
 from papertape.engine.errors import ConfigError
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.runtime.files import write_whole
@@ -162,9 +162,7 @@ def compare_command(
     if as_json:
         print_json(found.model_dump(mode="json"))
         return
-    table = Table("figure", box=None, pad_edge=False)
-    for title in (found.first.source, found.second.source):
-        table.add_column(title, justify="right")
+    table = plain_table(["figure"], (found.first.source, found.second.source))
     values = {metric.name: (metric.first, metric.second) for metric in found.metrics}
     for label, metric, kind in FIGURES:
         pair = values.get(metric, (None, None))

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json, progress_bars, say
+from papertape.daemon.commands.terminal import plain_table
 from papertape.engine.model.drift.policy import DriftOptions
 from papertape.engine.model.gate.gate import GateOptions
 from papertape.replay.research.drift_study import DriftRow, DriftStudyOptions, drift_study
@@ -65,17 +66,11 @@ def _values(
 def _drift_table(rows: list[DriftRow], options: DriftStudyOptions) -> Table:
     """Return a line per detector: false alarms, and for each drift the median delay and how often it was seen."""
     cases = [case for case in dict.fromkeys(row.case for row in rows) if case != "stationary"]
-    table = Table(
-        title=f"drift detectors: {options.runs} histories of {options.rows:,} rows per case, labels over "
-        f"{options.horizon_bars} bars",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
+    title = (
+        f"drift detectors: {options.runs} histories of {options.rows:,} rows per case, labels over "
+        f"{options.horizon_bars} bars"
     )
-    table.add_column("detector", no_wrap=True)
-    table.add_column("false per 1,000", justify="right", no_wrap=True)
-    for case in cases:
-        table.add_column(case, justify="right", no_wrap=True)
+    table = plain_table(["detector"], ["false per 1,000", *cases], title, no_wrap=True)
     by_place = {(row.detector, row.case): row for row in rows}
     for detector in dict.fromkeys(row.detector for row in rows):
         still = by_place[detector, "stationary"].alarms_per_1000
@@ -100,15 +95,9 @@ def _notes(watch: DriftOptions) -> tuple[str, ...]:
 
 def _gate_table(rows: list[GateRow], rules: GateOptions) -> Table:
     """Return a line per case: how often the gate promoted."""
-    table = Table(
-        title=f"gate: {rows[0].runs:,} challengers per case on {rows[0].rows:,} rows, level {rules.alpha:g}",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    table.add_column("challenger", no_wrap=True)
-    for name in ("best accuracy", "promoted", "rate", ""):
-        table.add_column(name, justify="right", no_wrap=True)
+    title = f"gate: {rows[0].runs:,} challengers per case on {rows[0].rows:,} rows, level {rules.alpha:g}"
+    heads = ("best accuracy", "promoted", "rate", "")
+    table = plain_table(["challenger"], heads, title, no_wrap=True)
     for row in rows:
         is_noise = row.accuracy == 0.5
         verdict = (

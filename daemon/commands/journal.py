@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.archive import back_up
@@ -14,7 +15,6 @@ from papertape.daemon.runtime.drill import drill
 journal_app = typer.Typer(help="A daemon's journal, also while it runs.", no_args_is_help=True)
 
 State = Annotated[Path, typer.Argument(help="a state directory", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="for machines")]
 
 
 @journal_app.command("export")
@@ -22,7 +22,7 @@ def export_command(
     state: State,
     out: Annotated[Path, typer.Option(help="folder for the files")] = Path("export"),
     tapes_only: Annotated[bool, typer.Option("--tapes", help="no tables")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Write the candles that were received as tapes, and every table as Parquet.
@@ -39,7 +39,7 @@ def export_command(
 
 
 @journal_app.command("backup")
-def backup_command(state: State, as_json: Json = False) -> None:
+def backup_command(state: State, as_json: AsJson = False) -> None:
     """
     Write a whole copy of the journal to the state directory's backup folder; it can take the journal's place.
 
@@ -55,7 +55,7 @@ def drill_command(
     trust_code: Annotated[
         bool, typer.Option("--trust-code", help="run the strategy that it names, if not built in")
     ] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Bring the newest backup back to a running engine, on a copy, and say how long it took and what would be lost.

@@ -13,6 +13,7 @@ from rich.table import Table
 from papertape.daemon.commands.options import AsJson, Changes, ConfigFile, Workers
 from papertape.daemon.commands.output import console, progress_bars, say
 from papertape.daemon.commands.searches import counts_of, finish, say_reasons, say_rest
+from papertape.daemon.commands.terminal import plain_table
 from papertape.engine.errors import ConfigError
 from papertape.replay.backtesting.figures import written
 from papertape.replay.config import load_config
@@ -111,11 +112,8 @@ def _table(found: StudyFound, top: int) -> Table:
             pair = recipe_of(row, found.axes), found.tape_of(row)
             accounts.setdefault(pair, {})[str(row.changes[POLICY])] = flat(row)
     policies = list(dict.fromkeys(name for one in accounts.values() for name in one))
-    table = Table(box=None, pad_edge=False)
-    for name in ("recipe", "tape"):
-        table.add_column(name)
-    for name in ("models", "rows", "gain ‰", "in 90 %", "evidence", "without", *policies):
-        table.add_column(name, justify="right")
+    heads = ("models", "rows", "gain ‰", "in 90 %", "evidence", "without", *policies)
+    table = plain_table(("recipe", "tape"), heads)
     ranked = sorted(accounts.items(), key=lambda one: _worth(next(iter(one[1].values()))))
     for (recipe, tape), one in ranked[:top]:
         values = next(iter(one.values()))

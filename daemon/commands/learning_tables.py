@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
+from papertape.daemon.commands.terminal import plain_table
 from papertape.replay.config.learning import FIRST_POLICY
 from papertape.replay.tapes.quality import counted
 from papertape.replay.tapes.timestamps import utc_text
@@ -23,10 +24,7 @@ _TITLES: Final = {
 
 def attempts_table(attempts: Sequence[Mapping[str, Any]]) -> Table:
     """Return one row per retraining: log-losses on rows that none had seen, what trading on it earned, the decision."""
-    table = Table(title="retraining", title_justify="left", box=None, pad_edge=False)
-    table.add_column("due")
-    for name in (*CONTENDERS, "net per trade"):
-        table.add_column(name, justify="right")
+    table = plain_table(["due"], (*CONTENDERS, "net per trade"), "retraining")
     table.add_column("decision")
     for attempt in attempts:
         contenders = attempt["gate"].get("contenders", {})
@@ -59,10 +57,7 @@ def decisions(attempts: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def scores_table(title: str, contenders: Mapping[str, Mapping[str, Any]]) -> Table:
     """Return one row per contender with its scores; all are of the same rows."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("")
-    for name in ("rows", *_SCORES):
-        table.add_column(_TITLES.get(name, name), justify="right")
+    table = plain_table([""], [_TITLES.get(name, name) for name in ("rows", *_SCORES)], title)
     for name in sorted(contenders, key=lambda n: CONTENDERS.index(n) if n in CONTENDERS else 9):
         scores = contenders[name]
         table.add_row(

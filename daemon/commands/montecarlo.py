@@ -8,6 +8,7 @@ from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson, Changes, Tapes, Workers, with_tapes
 from papertape.daemon.commands.output import console, print_json, progress_bars, say
+from papertape.daemon.commands.terminal import plain_table
 from papertape.engine.errors import ConfigError
 from papertape.replay.config import Config, load_config
 from papertape.replay.config.spec import load_tapes
@@ -124,12 +125,9 @@ def _show(found: MonteCarlo, folder: Path, page: Path | None) -> None:
 
 
 def _table(found: MonteCarlo) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("drawn")
     ruined = f"ruin at −{found.options.ruin:.0%}"
-    names = ("paths", "total return", "max drawdown", "longest under water", "loss", ruined)
-    for name in names:
-        table.add_column(name, justify="right")
+    heads = ("paths", "total return", "max drawdown", "longest under water", "loss", ruined)
+    table = plain_table(["drawn"], heads)
     for row in found.to_json()["kinds"]:
         table.add_row(
             row["kind"] + (" (synthetic)" if row["is_synthetic"] else ""),

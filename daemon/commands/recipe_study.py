@@ -7,6 +7,7 @@ from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json, progress_bars
+from papertape.daemon.commands.terminal import plain_table
 from papertape.engine.model.gate.recipe import RecipeOptions
 from papertape.replay.research.recipe_study import RecipeRow, RecipeStudyOptions, recipe_study
 
@@ -47,16 +48,12 @@ def recipe_study_command(
 
 def _table(rows: list[RecipeRow], options: RecipeStudyOptions, rules: RecipeOptions) -> Table:
     """Return a line per case: how often the recipe passed, how soon, and whether that is as it should be."""
-    table = Table(
-        title=f"recipes: {options.runs:,} histories per case, hours, retrained every 30 days, labels over "
-        f"{options.horizon_bars} bars, level {rules.alpha:g}",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
+    title = (
+        f"recipes: {options.runs:,} histories per case, hours, retrained every 30 days, labels over "
+        f"{options.horizon_bars} bars, level {rules.alpha:g}"
     )
-    table.add_column("case", no_wrap=True)
-    for name in ("best accuracy", "years", "passed", "rate", "months", "faded a year", ""):
-        table.add_column(name, justify="right", no_wrap=True)
+    heads = ("best accuracy", "years", "passed", "rate", "months", "faded a year", "")
+    table = plain_table(["case"], heads, title, no_wrap=True)
     for row in rows:
         table.add_row(
             row.case,

@@ -19,6 +19,7 @@ from papertape.daemon.commands.learning_tables import (
 )
 from papertape.daemon.commands.options import Changes, ConfigFile, Tapes, with_tapes
 from papertape.daemon.commands.output import console, print_json, progress_bars, say, since_start_s
+from papertape.daemon.commands.terminal import plain_table
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.run import load_tapes, run_backtest
@@ -128,9 +129,8 @@ def _account_lines(result: Result) -> Iterator[str]:
 
 
 def _conditions_table(conditions: Mapping[str, Any]) -> Table:
-    table = Table(title="first unmet condition", title_justify="left", box=None, pad_edge=False)
-    for name in ("condition", "candles", "newest", "value", "threshold"):
-        table.add_column(name, justify="left" if name == "condition" else "right")
+    heads = ("candles", "newest", "value", "threshold")
+    table = plain_table(["condition"], heads, "first unmet condition")
     newest = {row["condition"]: row for row in conditions["newest"]}
     for text, count in conditions["counts"].items():
         row = newest.get(text, {})
@@ -176,9 +176,8 @@ def _metric_table(result: Result) -> Table:
 
 
 def _sensitivity_table(result: Result) -> Table:
-    table = Table(title="sensitivity", title_justify="left", box=None, pad_edge=False)
-    for name in ("run", "total return", "Sharpe", "max drawdown", "trades"):
-        table.add_column(name, justify="left" if name == "run" else "right")
+    heads = ("total return", "Sharpe", "max drawdown", "trades")
+    table = plain_table(["run"], heads, "sensitivity")
     for row in result.summary["sensitivity"]:
         cells = [row["total_return"], row["sharpe"], row["max_drawdown"]]
         shown = [

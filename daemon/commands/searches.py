@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from papertape.daemon.commands.output import print_json, say
+from papertape.daemon.commands.terminal import plain_table
 from papertape.replay.backtesting.figures import figure, written
 from papertape.replay.research.learn_study.result import StudyFound
 from papertape.replay.research.sweep.axes import Axis
@@ -75,9 +76,8 @@ def trials_table(
     rows: Iterable[tuple[TrialRow, Sequence[float | None]]],
 ) -> Table:
     """Return trials by number: what each changed, then values under their heads; columns: metric and head."""
-    table = Table(box=None, pad_edge=False)
-    for head in ("trial", *(axis.name for axis in axes), *(head for _, head in columns)):
-        table.add_column(escape(head), justify="right")
+    heads = ("trial", *(axis.name for axis in axes), *(head for _, head in columns))
+    table = plain_table((), [escape(head) for head in heads])
     kinds = [figure(metric)[1] for metric, _ in columns]
     for row, values in rows:
         cells = [written(value, kind) for value, kind in zip(values, kinds, strict=True)]

@@ -84,6 +84,22 @@ def _part(table: Table, indices: Sequence[int], *, is_first: bool) -> Table:
     return part
 
 
+def plain_table(
+    texts: Sequence[str],
+    numbers: Sequence[str] = (),
+    title: str | None = None,
+    *,
+    no_wrap: bool = False,
+) -> Table:
+    """Return a table without lines: heads of texts, then heads of numbers, which stand to the right."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for head in texts:
+        table.add_column(head, no_wrap=no_wrap)
+    for head in numbers:
+        table.add_column(head, justify="right", no_wrap=no_wrap)
+    return table
+
+
 def name_table(values: Mapping[str, Any]) -> Table:
     """Return names beside their values; what is nested stands below its name, and long values wrap."""
     table = Table.grid(padding=(0, _GAP))

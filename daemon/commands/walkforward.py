@@ -21,6 +21,7 @@ from papertape.daemon.commands.options import (
 )
 from papertape.daemon.commands.output import console, progress_bars, say
 from papertape.daemon.commands.searches import SHOWN, finish, say_shells
+from papertape.daemon.commands.terminal import plain_table
 from papertape.replay.backtesting.figures import figure, written
 from papertape.replay.config import load_config
 from papertape.replay.config.spec import load_tapes
@@ -128,11 +129,9 @@ def _figures(found: WalkResult) -> str:
 
 def _table(found: WalkResult) -> Table:
     label, kind = figure(found.by)
-    table = Table(box=None, pad_edge=False)
     names = [key.rpartition(".")[2] for key in found.rows[0].chosen]
     heads = ["test from", *names, f"{label} seen", f"{label} then", "return then", "efficiency"]
-    for head in [*heads, "plateau's place", "peak's", "of"]:
-        table.add_column(escape(head), justify="right")
+    table = plain_table((), [escape(head) for head in (*heads, "plateau's place", "peak's", "of")])
     for row in found.rows:
         table.add_row(*map(escape, _cells(row, kind)))
     return table

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson, Changes, ConfigFile
 from papertape.daemon.commands.output import console, print_json, progress_bars, say
+from papertape.daemon.commands.terminal import plain_table
 from papertape.replay.config import load_config
 from papertape.replay.config.spec import load_tapes
 from papertape.replay.front.research import WINDOW_DAYS, window_studies
@@ -52,10 +53,8 @@ def windows_command(
 
 def _table(found: list[WindowStudy]) -> Table:
     """Return one row per window and contender, with intervals of 90 %."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("window", "", "accuracy", "in 90 %", "log-loss", "better by", "in 90 %", "AUC"):
-        table.add_column(name, justify="left" if name in ("window", "") else "right")
-    table.add_column("passed the gate", justify="right")
+    heads = ("accuracy", "in 90 %", "log-loss", "better by", "in 90 %", "AUC", "passed the gate")
+    table = plain_table(("window", ""), heads)
     for window in found:
         for name in CONTENDERS:
             scores, accuracy = window.scores[name], window.accuracy[name]
