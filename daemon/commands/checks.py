@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from papertape.daemon.commands.options import AsJson
+from papertape.daemon.commands.options import AsJson, ResultOrState, TrustCode
 from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.journal import NAME as JOURNAL
 from papertape.daemon.runtime.restep import verify_state
@@ -28,13 +28,7 @@ _FAILED = 1
 
 
 def verify_command(
-    result: Annotated[
-        Path, typer.Argument(help="a result folder or a state directory", show_default=False)
-    ],
-    trust_code: Annotated[
-        bool, typer.Option("--trust-code", help="run the strategy that it names, if not built in")
-    ] = False,
-    as_json: AsJson = False,
+    result: ResultOrState, trust_code: TrustCode = False, as_json: AsJson = False
 ) -> None:
     """
     Run a result or a daemon's inputs again and compare; name the first record and field that differ.

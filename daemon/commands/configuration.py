@@ -74,7 +74,7 @@ def parameters_command(
     strategy: Annotated[
         str, typer.Argument(help="a built-in strategy or module:Class, which is imported")
     ] = "confluence",
-    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     List the parameters that a strategy declares, with default, range and meaning.

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from papertape.daemon.commands.options import AsJson
+from papertape.daemon.commands.options import AsJson, State, TrustCode
 from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.archive import back_up
@@ -13,8 +13,6 @@ from papertape.daemon.journal.export import export_tables, export_tapes
 from papertape.daemon.runtime.drill import drill
 
 journal_app = typer.Typer(help="A daemon's journal, also while it runs.", no_args_is_help=True)
-
-State = Annotated[Path, typer.Argument(help="a state directory", show_default=False)]
 
 
 @journal_app.command("export")
@@ -50,13 +48,7 @@ def backup_command(state: State, as_json: AsJson = False) -> None:
 
 
 @journal_app.command("drill")
-def drill_command(
-    state: State,
-    trust_code: Annotated[
-        bool, typer.Option("--trust-code", help="run the strategy that it names, if not built in")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
+def drill_command(state: State, trust_code: TrustCode = False, as_json: AsJson = False) -> None:
     """
     Bring the newest backup back to a running engine, on a copy, and say how long it took and what would be lost.
 

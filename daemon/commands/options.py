@@ -41,6 +41,13 @@ Shared = Annotated[
         help="share the trials with every shell that runs this command into the same --out",
     ),
 ]
+State = Annotated[Path, typer.Argument(help="a state directory", show_default=False)]
+ResultOrState = Annotated[
+    Path, typer.Argument(help="a result folder or a state directory", show_default=False)
+]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="run the strategy that it names, if not built in")
+]
 TapeFolder = Annotated[
     Path | None, typer.Option("--store", help="the store; default: $PAPERTAPE_TAPES or tapes/")
 ]

@@ -32,17 +32,20 @@ from papertape.replay.runtime.allocation import return_large_arrays
 from papertape.replay.runtime.files import own_folder
 from papertape.replay.tapes.quality import counted
 
+_Out = Annotated[Path, typer.Option(help="folder for the result")]
+_AsJson = Annotated[bool, typer.Option("--json", help="print result.json")]
+
 
 def replay_command(
     config: ConfigFile = None,
     tape: Tapes = None,
     changes: Changes = None,
-    out: Annotated[Path, typer.Option(help="folder for the result")] = Path("results/latest"),
+    out: _Out = Path("results/latest"),
     holdout: Annotated[
         bool,
         typer.Option("--holdout", help="read what is held out: once, and put on record before"),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print result.json")] = False,
+    as_json: _AsJson = False,
 ) -> None:
     """
     Replay tapes through the engine, print the result and write it with its report.
@@ -54,10 +57,7 @@ def replay_command(
     show(run(settings, reads_holdout=holdout), out, as_json)
 
 
-def demo_command(
-    out: Annotated[Path, typer.Option(help="folder for the result")] = Path("results/demo"),
-    as_json: Annotated[bool, typer.Option("--json", help="print result.json")] = False,
-) -> None:
+def demo_command(out: _Out = Path("results/demo"), as_json: _AsJson = False) -> None:
     """
     Replay the last two of four embedded years, real BTCUSDT, offline, with what a sweep over the first two chose.
 

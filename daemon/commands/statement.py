@@ -10,7 +10,7 @@ import typer
 from rich.table import Table as TerminalTable
 
 from papertape.daemon.chapters.figures import figures_of, told
-from papertape.daemon.commands.options import AsJson
+from papertape.daemon.commands.options import AsJson, ResultOrState
 from papertape.daemon.commands.output import console, print_json, say
 from papertape.daemon.journal import NAME as JOURNAL
 from papertape.daemon.journal import Journal
@@ -32,9 +32,7 @@ _DIFFERS: Final = 1
 
 
 def statement_command(
-    source: Annotated[
-        Path, typer.Argument(help="a result folder or a state directory", show_default=False)
-    ],
+    source: ResultOrState,
     csv: Annotated[Path | None, typer.Option(help="write every posting there")] = None,
     parquet: Annotated[Path | None, typer.Option(help="likewise")] = None,
     as_json: AsJson = False,

@@ -1,11 +1,10 @@
 """`papertape upgrade`: what a new version would decide otherwise, before it takes over."""
 
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from papertape.daemon.commands.options import AsJson
+from papertape.daemon.commands.options import AsJson, State, TrustCode
 from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.runtime.upgrade import compare_versions
 from papertape.engine.errors import ConfigError
@@ -15,13 +14,11 @@ _SHOWN: Final = 20  # of each table
 
 
 def upgrade_command(
-    state: Annotated[Path, typer.Argument(help="a state directory", show_default=False)],
+    state: State,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="on a copy; nothing in the directory is touched")
     ] = False,
-    trust_code: Annotated[
-        bool, typer.Option("--trust-code", help="run the strategy that it names, if not built in")
-    ] = False,
+    trust_code: TrustCode = False,
     as_json: AsJson = False,
 ) -> None:
     """
