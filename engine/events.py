@@ -128,4 +128,3 @@ class Feed(Protocol):
 
     def __aiter__(self) -> AsyncIterator[Event]:
         """Return an iterator that ends when the recording does, or never."""
-        ...

@@ -76,7 +76,6 @@ class Sink(Protocol):
 
     def __call__(self, report: Report) -> None:
         """Take in one report."""
-        ...
 
 
 def joined(reports: Sequence[Report]) -> Report:

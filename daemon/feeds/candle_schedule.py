@@ -32,7 +32,6 @@ class Interlude(Protocol):
 
         reached_ms  the newest close that the engine has taken; before the first candle, its open
         """
-        ...
 
     def at(self, time_ms: int, *, may_wait: bool) -> AsyncIterator[Act]:
         """
@@ -42,11 +41,9 @@ class Interlude(Protocol):
 
         Afterwards `next_ms` is another, or `stop` was called.
         """
-        ...
 
     def stop(self) -> None:
         """End a wait: the daemon is stopping."""
-        ...
 
 
 class Calendar:

@@ -26,27 +26,22 @@ class Contract(Protocol):
     @property
     def contract_value(self) -> float:
         """Base units per contract."""
-        ...
 
     @property
     def tick_size(self) -> float:
         """Price step."""
-        ...
 
     @property
     def funding_interval_s(self) -> int:
         """From one settlement to the next, seconds."""
-        ...
 
     @property
     def state(self) -> str:
         """Whether it is listed: live or not."""
-        ...
 
     @property
     def trading_status(self) -> str:
         """Whether orders are matched: operational or not."""
-        ...
 
 
 class HistoryClient(Protocol):
@@ -55,12 +50,10 @@ class HistoryClient(Protocol):
     @property
     def clock_offset_ms(self) -> float | None:
         """The venue's clock minus ours, None before it was measured."""
-        ...
 
     @property
     def clock_doubt_ms(self) -> float:
         """How far off that may be."""
-        ...
 
     async def candles(
         self,
@@ -73,11 +66,9 @@ class HistoryClient(Protocol):
         include_forming: bool = False,
     ) -> Rows:
         """Return candles by open time, both ends included, never from the future."""
-        ...
 
     async def products(self) -> Mapping[str, Contract]:
         """Return every product by symbol."""
-        ...
 
 
 class History:

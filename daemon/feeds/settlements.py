@@ -41,15 +41,12 @@ class FundingHistory(Protocol):
         self, symbol: str, first_ms: int, last_ms: int, *, interval_s: int
     ) -> Sequence[Any]:
         """Return settlements with their time in ms and their rate as a fraction, both ends included."""
-        ...
 
     async def marks(self, symbol: str, first_ms: int, last_ms: int) -> Mapping[int, float]:
         """Return the mark prices at the beginning of each hour, both ends included, as far as they are known."""
-        ...
 
     def is_due(self, symbol: str, time_ms: int) -> bool:
         """Return, after `funding` was asked, whether a symbol settled then: not to know its rate is a gap."""
-        ...
 
 
 class Perpetual(NamedTuple):

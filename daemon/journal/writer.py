@@ -29,19 +29,15 @@ class Writer(Protocol):
 
     async def submit(self, work: Work[T]) -> T:
         """Return what the work returned, once it is on the disk."""
-        ...
 
     def post(self, work: Work[Any]) -> None:
         """Hand in work whose result nobody needs; it is committed after everything before it."""
-        ...
 
     async def failed(self) -> None:
         """Wait until a commit fails and raise its error; never return otherwise."""
-        ...
 
     async def close(self) -> None:
         """Commit what was handed in and close the journal."""
-        ...
 
 
 class InlineWriter:

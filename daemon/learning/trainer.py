@@ -44,7 +44,6 @@ class Trainer(Protocol):
 
     async def attempt(self, request: TrainingRequest) -> Attempt:
         """Return what came of an attempt."""
-        ...
 
 
 @dataclass(slots=True)

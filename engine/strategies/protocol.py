@@ -28,7 +28,6 @@ class KernelStrategy(Protocol):
     @property
     def features(self) -> Sequence[str]:
         """Return what it reads; the rows of the feature matrix are in this order."""
-        ...
 
     def decide_batch(
         self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows
@@ -42,7 +41,6 @@ class KernelStrategy(Protocol):
         state      shape (1,), record of `state_dtype`, changed in place
         decisions  DECISION, every field of the first `n` rows must be written
         """
-        ...
 
 
 _KERNELS: Final[WeakKeyDictionary[type, bool]] = WeakKeyDictionary()
@@ -71,7 +69,6 @@ class TellsChanges(Protocol):
         state    as in `decide_batch`
         rows     DECISION, what is wanted from each start on: what `decide_batch` would write at every close up to the next
         """
-        ...
 
 
 class Decision(NamedTuple):
@@ -109,11 +106,9 @@ class Strategy(Protocol):
     @property
     def features(self) -> Sequence[str]:
         """Return what it reads."""
-        ...
 
     def decide(self, view: View) -> Decision | None:
         """Return what to hold from the next base candle on; None keeps everything as it is."""
-        ...
 
 
 def state_dtype_of(strategy: Any) -> np.dtype[Any]:

@@ -55,7 +55,6 @@ class Train(Protocol):
         checkpoint: Path | None,
     ) -> bytes:
         """Return the artefact of a model of this kind that has learnt from these rows."""
-        ...
 
 
 class TrainingSession(NamedTuple):

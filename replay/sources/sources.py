@@ -44,25 +44,20 @@ class HistorySource(Protocol):
 
     async def __aenter__(self) -> Self:
         """Connect."""
-        ...
 
     async def __aexit__(self, *_: object) -> None:
         """Leave nothing open."""
-        ...
 
     async def find(self, symbol: str) -> SourceListing:
         """Return a market. Raises RestError: RestRefused, with the nearest name, when there is none."""
-        ...
 
     def venue_now_ms(self) -> int:
         """Return the venue's time as well as it is known."""
-        ...
 
     def candle_pages(
         self, listing: SourceListing, timeframe: str, first_ms: int, last_ms: int
     ) -> AsyncGenerator[Rows, None]:
         """Yield final candles that open in a range, the newest page first, volume in base units."""
-        ...
 
 
 class DeltaSource:

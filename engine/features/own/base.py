@@ -49,7 +49,6 @@ class Runner(Protocol):
 
         line  shape (last - first,), NaN, and left so where there is no value
         """
-        ...
 
 
 class OwnFeature(Fixed):
