@@ -47,6 +47,7 @@ from papertape.daemon.runtime.recovery import Recovered
 from papertape.engine.broker.grid import plain
 from papertape.engine.broker.working.orders import CANCELLED, EXPIRED, REFUSED
 from papertape.engine.candles import DAY_MS, timeframe_ms
+from papertape.engine.core import Engine
 from papertape.engine.features import columns_of
 from papertape.engine.records import LIMIT_NAMES
 from papertape.engine.report import Report, StrategyFault
@@ -78,7 +79,7 @@ class Operation:
         secrets: Sequence[str] = (),
     ) -> None:
         self._is_paced = is_paced
-        self._settings, self._identity = settings, identity
+        self._settings = settings
         self._token = load_token(settings.daemon.token_file, os.environ)
         check_address(settings.daemon.host, self._token)
         self._peer_tokens = load_peer_tokens(
@@ -219,27 +220,30 @@ class Operation:
         if daemon.engine.account[0].ruined_ms and not self._is_ruined:
             self._is_ruined = True
             self._log.error("ruin", close_ms=int(daemon.engine.account[0].ruined_ms))
+        self._log_report(report, daemon.engine)
+
+    def _log_report(self, report: Report, engine: Engine) -> None:
         for fill in report.fills:
-            market = daemon.engine.markets[int(fill["symbol"])]
+            symbol = int(fill["symbol"])
+            market = engine.markets[symbol]
             self._log.info(
                 "fill",
-                symbol=daemon.engine.symbols[int(fill["symbol"])],
+                symbol=engine.symbols[symbol],
                 side=int(fill["side"]),
                 price=plain(fill["price"], market.tick_size),
                 quantity=plain(fill["quantity"], market.lot_size),
             )
-
         for limit in report.limits:
             self._log.warning(
                 "limit",
                 limit=LIMIT_NAMES[int(limit["limit"])],
                 value=float(limit["value"]),
                 threshold=float(limit["threshold"]),
-                until_ms=locked_until_ms(daemon.engine.account[0]),
+                until_ms=locked_until_ms(engine.account[0]),
             )
         for order in report.orders:
             if order["status"] in (CANCELLED, EXPIRED, REFUSED):
-                self._log.info("order", **order_told(daemon.engine, order))
+                self._log.info("order", **order_told(engine, order))
 
     def _on_fault(self, fault: StrategyFault) -> None:
         """Say that a user's strategy failed: entries are paused until somebody resumes them."""

@@ -90,45 +90,48 @@ def report_parts(
     candles  by symbol, CANDLE records of the strategy's timeframe
     drawing  what is drawn on them beside trades
     """
-
-    def data() -> Iterator[tuple[str, Any]]:
-        capital = summary.get("capital")
-        held = (summary.get("metrics") or {}).get("buy_and_hold_return")
-        yield "summary", _shown(summary)
-        yield "money_places", money_places(summary)
-        yield "trades", pack_trades(trades)
-        yield "equity", equity_curve(marks, candles, capital, held)
-        yield "returns", returns_of(marks, capital)
-        most = MOST_CANDLES // max(len(candles), 1)
-        shown = {name: rows for name, rows in candles.items() if len(rows)}
-        yield "candles", {name: pack_candles(rows, most) for name, rows in shown.items()}
-        yield "structure", _structure(summary, drawing.events)
-        symbols = summary.get("symbols", ())
-        if drawing.fills is not None and drawing.orders is not None:
-            account = (summary.get("config") or {}).get("account", {})
-            latency_bars = account.get("latency_bars", 0)
-            yield "orders", pack_orders(drawing.orders, drawing.fills, symbols, latency_bars)
-        if drawing.features is not None:
-            yield "features", drawing.features.pack(symbols, candles)
-        decisions, orders = drawing.decisions, drawing.orders
-        limits, payments = drawing.limits, drawing.payments
-        if (
-            decisions is not None
-            and orders is not None
-            and limits is not None
-            and payments is not None
-        ):
-            records = decisions, orders, limits, payments
-            yield "account_events", pack_account_events(trades, symbols, *records, units_of(marks))
-        if "timeframe" in summary:
-            length_ms = timeframe_ms(str(summary["timeframe"]))
-            yield "length", length_ms // 1000
-            yield "account", pack_account(marks, candles, length_ms)
-            yield "closes", pack_closes(drawing.lines, decisions, orders, symbols, length_ms)
-
     symbols = ", ".join(str(symbol) for symbol in summary.get("symbols", ()))
     title = f"{summary.get('strategy', 'backtest')} {symbols} · Papertape"
-    yield from assembled("report.html", _ASSETS, title, data())
+    yield from assembled(
+        "report.html", _ASSETS, title, _data(summary, trades, marks, candles, drawing)
+    )
+
+
+def _data(
+    summary: Mapping[str, Any],
+    trades: Table,
+    marks: Marks,
+    candles: Mapping[str, Rows],
+    drawing: Drawing,
+) -> Iterator[tuple[str, Any]]:
+    """Yield what the page draws, part by part."""
+    capital, symbols = summary.get("capital"), summary.get("symbols", ())
+    held = (summary.get("metrics") or {}).get("buy_and_hold_return")
+    yield "summary", _shown(summary)
+    yield "money_places", money_places(summary)
+    yield "trades", pack_trades(trades)
+    yield "equity", equity_curve(marks, candles, capital, held)
+    yield "returns", returns_of(marks, capital)
+    most = MOST_CANDLES // max(len(candles), 1)
+    shown = {name: rows for name, rows in candles.items() if len(rows)}
+    yield "candles", {name: pack_candles(rows, most) for name, rows in shown.items()}
+    yield "structure", _structure(summary, drawing.events)
+    decisions, orders = drawing.decisions, drawing.orders
+    if drawing.fills is not None and orders is not None:
+        account = (summary.get("config") or {}).get("account", {})
+        yield "orders", pack_orders(orders, drawing.fills, symbols, account.get("latency_bars", 0))
+    if drawing.features is not None:
+        yield "features", drawing.features.pack(symbols, candles)
+    if not (
+        decisions is None or orders is None or drawing.limits is None or drawing.payments is None
+    ):
+        records = decisions, orders, drawing.limits, drawing.payments
+        yield "account_events", pack_account_events(trades, symbols, *records, units_of(marks))
+    if "timeframe" in summary:
+        length_ms = timeframe_ms(str(summary["timeframe"]))
+        yield "length", length_ms // 1000
+        yield "account", pack_account(marks, candles, length_ms)
+        yield "closes", pack_closes(drawing.lines, decisions, orders, symbols, length_ms)
 
 
 def assembled(

@@ -21,6 +21,7 @@ from papertape.engine.model.artefact import Artefact, read_artefact
 from papertape.engine.model.inference.predictions import Predictions
 from papertape.engine.model.inference.recent import Recent, RecentRows
 from papertape.engine.model.kinds import infer
+from papertape.engine.model.record import ModelRecord
 from papertape.engine.model.training.labels import ANSWERS, SIGNAL, Question
 
 _SIDES: Final = Question()
@@ -110,7 +111,20 @@ class CurrentModel:
         if version < 1:
             raise DataError(f"model: version {version} is not above 0")
         artefact = read_artefact(data)
-        record = artefact.record
+        self._refuse(version, artefact.record)
+        try:
+            read = {symbol: self._warm_up(artefact, symbol) for symbol in self._traded}
+        except DataError as error:
+            raise DataError(f"model {version}: {error}") from error
+        states = np.zeros((len(self._symbols), artefact.state_length))
+        for symbol, (probabilities, state) in read.items():
+            states[symbol] = state
+            self._recent.tell(symbol, probabilities)
+        self._install(artefact, states)
+        self._bytes = data
+
+    def _refuse(self, version: int, record: ModelRecord) -> None:
+        """Raise DataError for a model of other candles, another question or features that are not computed here."""
         if record.version not in (0, version):
             raise DataError(f"model {version}: its record says version {record.version}")
         if record.timeframe != self._timeframe:
@@ -141,16 +155,6 @@ class CurrentModel:
                     f"model {version}: feature {name!r} is not the one that it was trained on; train it anew, or put the "
                     "feature back as it was"
                 )
-        try:
-            read = {symbol: self._warm_up(artefact, symbol) for symbol in self._traded}
-        except DataError as error:
-            raise DataError(f"model {version}: {error}") from error
-        states = np.zeros((len(self._symbols), artefact.state_length))
-        for symbol, (probabilities, state) in read.items():
-            states[symbol] = state
-            self._recent.tell(symbol, probabilities)
-        self._install(artefact, states)
-        self._bytes = data
 
     def _retire(self, version: int) -> None:
         """Go on without a model."""

@@ -37,11 +37,6 @@ class Block:
         self.volume = self.percentage = 0.0
         self.broken = self.ended = 0
 
-    @property
-    def is_upside_down(self) -> bool:
-        """Return whether it came from the row-0 bookend with top and bottom swapped."""
-        return self.top < self.bottom
-
 
 class BlockNews(NamedTuple):
     """What one candle did in one direction."""
