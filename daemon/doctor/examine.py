@@ -116,7 +116,7 @@ class _Examination:
         """Return the live contract with the least turnover, "" when that is not told."""
         parameters = {"contract_types": "perpetual_futures"}
         try:
-            body = (await self._rest.transport.get("/v2/tickers", parameters)).body
+            body = (await self._rest.get("/v2/tickers", parameters)).body
         except RestError:
             return ""
         tickers = body.get("result") if isinstance(body, dict) else None

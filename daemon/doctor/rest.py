@@ -69,7 +69,7 @@ class RestExam:
         total: Any = None
         try:
             for _ in range(50):
-                body = (await self._rest.transport.get("/v2/products", parameters)).body
+                body = (await self._rest.get("/v2/products", parameters)).body
                 sizes.append(len(body.get("result") or []))
                 meta = body.get("meta") or {}
                 total = meta.get("total_count", total)
@@ -113,7 +113,7 @@ class RestExam:
         shapes = []
         for symbol in (self._symbol, UNKNOWN):
             try:
-                body = (await self._rest.transport.get(f"/v2/trades/{symbol}")).body
+                body = (await self._rest.get(f"/v2/trades/{symbol}")).body
                 shapes.append(_shape(body.get("result") if isinstance(body, dict) else body))
             except RestError as error:
                 shapes.append(f"refused with {error.status}" if error.status else str(error))
@@ -152,7 +152,7 @@ class RestExam:
             "start": first_ms // SECOND_MS,
             "end": last_ms // SECOND_MS,
         }
-        body = (await self._rest.transport.get("/v2/history/candles", parameters)).body
+        body = (await self._rest.get("/v2/history/candles", parameters)).body
         bars = body.get("result") if isinstance(body, dict) else None
         return [time_to_ms(bar.get("time")) for bar in bars or [] if isinstance(bar, dict)]
 

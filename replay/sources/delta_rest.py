@@ -5,10 +5,9 @@ Public data only: no key is needed, and none is accepted.
 """
 
 import math
-import random
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
-from typing import Any, Final, NamedTuple, Self
+from collections.abc import AsyncGenerator
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -16,13 +15,7 @@ from papertape.engine.candles import CANDLE, HOUR_MS, SECOND_MS, WEEK_MS, timefr
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows, join_rows
 from papertape.replay.runtime.clock import Clock
-from papertape.replay.sources.delta_http import (
-    QUOTA,
-    RETRIES,
-    HttpAnswer,
-    RestTransport,
-    SeenHeaders,
-)
+from papertape.replay.sources.delta_http import HttpAnswer, RestTransport
 from papertape.replay.sources.delta_parse import (
     bars_to_candles,
     is_trade_series,
@@ -59,60 +52,32 @@ class RateSettlement(NamedTuple):
     rate: float
 
 
-class DeltaRest:
+class DeltaRest(RestTransport):
     """
     A client of one REST host. Use it as an async context manager; it owns its session.
 
-    stats    counts answers by status, and failures as `timeout`, `transport`, `bad_body`
     counts   what was seen in candles: `null`, `misaligned`, `invalid`, `duplicate`, `future`, `forming`, `filled`, …
+    options  of the transport
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        clock: Clock,
-        *,
-        stats: Counter[str] | None = None,
-        quota: int = QUOTA,
-        retries: int = RETRIES,
-        jitter: Callable[[], float] = random.random,
-        on_seen: Callable[[SeenHeaders], None] = lambda seen: None,
-    ) -> None:
-        self.transport = RestTransport(
-            base_url,
-            clock,
-            stats=stats,
-            quota=quota,
-            retries=retries,
-            jitter=jitter,
-            on_seen=on_seen,
-        )
+    def __init__(self, base_url: str, clock: Clock, **options: Any) -> None:
+        super().__init__(base_url, clock, **options)
         self.counts: Counter[str] = Counter()
-        self._clock = clock
-
-    async def __aenter__(self) -> Self:
-        """Open the session."""
-        await self.transport.__aenter__()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close the session."""
-        await self.transport.__aexit__()
 
     @property
     def clock_offset_ms(self) -> float | None:
         """Return the venue's clock minus ours, or None before it was measured."""
-        self.transport.follow_clock()
-        return self.transport.offset.offset_ms
+        self.follow_clock()
+        return self.offset.offset_ms
 
     @property
     def clock_doubt_ms(self) -> float:
         """Return how far off that may be."""
-        return self.transport.offset.doubt_ms
+        return self.offset.doubt_ms
 
     def venue_now_ms(self) -> int:
         """Return the venue's time as well as it is known."""
-        return int(self._clock.now_ms() + (self.clock_offset_ms or 0.0))
+        return int(self.clock.now_ms() + (self.clock_offset_ms or 0.0))
 
     async def candles(
         self,
@@ -183,7 +148,7 @@ class DeltaRest:
     ) -> HttpAnswer:
         # Caches go by the address: asking about a candle again is asked until a later second of it, up to its last.
         end_ms = min(self.venue_now_ms(), window.last_ms + length_ms - SECOND_MS)
-        return await self.transport.get(
+        return await self.get(
             "/v2/history/candles",
             {
                 "resolution": timeframe,
@@ -201,7 +166,7 @@ class DeltaRest:
             parameters["contract_types"] = contract_types
         cursors: set[str] = set()
         for _ in range(PAGES_MAX):
-            body = (await self.transport.get("/v2/products", parameters)).body
+            body = (await self.get("/v2/products", parameters)).body
             for values in _list(body):
                 product = parse_product(values)
                 if product is not None:
@@ -213,19 +178,19 @@ class DeltaRest:
                 break
             cursors.add(str(after))
             parameters["after"] = str(after)
-        raise DataError(f"{self.transport.base_url}/v2/products: its pages do not end")
+        raise DataError(f"{self.base_url}/v2/products: its pages do not end")
 
     async def product(self, symbol: str) -> Product:
         """Return one product, also one that is no longer listed. Raises RestRefused for an unknown symbol."""
-        values = _result(await self.transport.get(f"/v2/products/{symbol}"))
+        values = _result(await self.get(f"/v2/products/{symbol}"))
         product = parse_product(values)
         if product is None:
-            raise RestRefused(f"{self.transport.base_url}: knows no product {symbol!r}")
+            raise RestRefused(f"{self.base_url}: knows no product {symbol!r}")
         return product
 
     async def ticker(self, symbol: str) -> Ticker | None:
         """Return the newest prices of a contract; None when the venue does not know it."""
-        values = _result(await self.transport.get(f"/v2/tickers/{symbol}"))
+        values = _result(await self.get(f"/v2/tickers/{symbol}"))
         if not isinstance(values, dict):
             return None
         return Ticker(

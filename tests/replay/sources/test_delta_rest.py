@@ -215,7 +215,7 @@ def test_overload_nonsense_and_silence_are_asked_again() -> None:
         ]
         before_ms = rest.venue_now_ms()
         rows = await ask(rest)
-        return len(rows), rest.transport.stats, rest.venue_now_ms() - before_ms
+        return len(rows), rest.stats, rest.venue_now_ms() - before_ms
 
     n, stats, waited_ms = with_venue(body)
 
