@@ -32,6 +32,7 @@ from papertape.engine.strategies.compiled.view import view_dtype
 from papertape.engine.strategies.decision_rules import fault_of
 from papertape.engine.strategies.past import (
     CANDLE_COLUMNS,
+    KeepsPast,
     history_bars_of,
     new_past,
     roll,
@@ -44,7 +45,7 @@ _HOOKS: Final = ("on_fill", "on_close")
 _FIRST_WORD: Final = record(("first", "i8"))  # all that the loop knows of `self`: where it is
 
 
-class CompiledDecider:
+class CompiledDecider(KeepsPast):
     """
     Asks an engine's strategy in kernels at every close.
 
@@ -111,20 +112,6 @@ class CompiledDecider:
             self._progress[f"{method}_at"] = entry.address
             entries.append(entry)
         return entries
-
-    def save(self) -> dict[str, Rows]:
-        """Return what is kept from batch to batch beside the engine's own state: nothing, unless it looks back."""
-        return {"past": self._past} if len(self._past) else {}
-
-    def load(self, saved: dict[str, Rows]) -> None:
-        """Take over what `save` returned."""
-        if len(self._past):
-            self._past[:] = saved["past"]
-
-    def restart(self, symbol: int) -> None:
-        """Let a symbol begin anew."""
-        if len(self._past):
-            self._past[symbol] = np.zeros(1, self._past.dtype)[0]
 
     def take_said(self) -> tuple[tuple[Unmet, ...], tuple[Note, ...]]:
         """Return the first unmet condition of each candle of the newest batch; kernels have no notes."""

@@ -28,7 +28,7 @@ from papertape.engine.strategies.conditions import Conditions
 from papertape.engine.strategies.decision_rules import fault_of
 from papertape.engine.strategies.instructions import Instructions
 from papertape.engine.strategies.kept_state import state_type
-from papertape.engine.strategies.past import PastColumns, history_bars_of, new_past
+from papertape.engine.strategies.past import KeepsPast, PastColumns, history_bars_of, new_past
 from papertape.engine.strategies.protocol import Decision, Strategy
 from papertape.engine.strategies.view import FeatureColumns, SymbolBatch, View
 from papertape.engine.user_code.raised import told
@@ -39,7 +39,7 @@ _FIELDS: Final = ("open", "high", "low", "close", "volume", "flag_bits")
 _ALONE: Final[IntArray] = np.zeros(1, np.int64)  # the place of a close that is the only one
 
 
-class PythonDecider:
+class PythonDecider(KeepsPast):
     """
     Asks an engine's Python strategy and runs the instants between its answers.
 
@@ -80,20 +80,10 @@ class PythonDecider:
         """Return the first unmet condition of each candle of the newest batch, and its notes."""
         return self._conditions.take()
 
-    def save(self) -> dict[str, Rows]:
-        """Return what is kept from batch to batch beside the engine's own state: nothing, unless it is asked for."""
-        return {"past": self._past} if len(self._past) else {}
-
     def load(self, saved: dict[str, Rows]) -> None:
         """Take over what `save` returned; the engine's outputs may have grown."""
         self._ahead.take_arrays()
-        if len(self._past):
-            self._past[:] = saved["past"]
-
-    def restart(self, symbol: int) -> None:
-        """Let a symbol begin anew."""
-        if len(self._past):
-            self._past[symbol] = np.zeros(1, self._past.dtype)[0]
+        super().load(saved)
 
     def decide(self, candles: Rows, n: int, at: IntArray, closed: int) -> None:
         """Run `n` instants, asking the strategy at every close of its timeframe, of which the newest are `closed`."""

@@ -37,6 +37,26 @@ def new_past(n_symbols: int, n_columns: int, bars: int) -> Rows:
     return np.zeros(n_symbols, record(("count", "i8"), ("values", "f8", (width, bars))))
 
 
+class KeepsPast:
+    """Who keeps the rings of `new_past` from batch to batch, beside the engine's own state."""
+
+    _past: Rows
+
+    def save(self) -> dict[str, Rows]:
+        """Return what is kept: nothing, unless a strategy looks back."""
+        return {"past": self._past} if len(self._past) else {}
+
+    def load(self, saved: dict[str, Rows]) -> None:
+        """Take over what `save` returned."""
+        if len(self._past):
+            self._past[:] = saved["past"]
+
+    def restart(self, symbol: int) -> None:
+        """Let a symbol begin anew."""
+        if len(self._past):
+            self._past[symbol] = np.zeros(1, self._past.dtype)[0]
+
+
 def unrolled(ring: Rows) -> FloatArray:
     """Return what one record of `new_past` holds of the candles before a batch, oldest first, shape (width, kept)."""
     values, count = ring["values"], int(ring["count"])

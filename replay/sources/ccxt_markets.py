@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.replay.importers.options import is_symbol
-from papertape.replay.sources.errors import SymbolRefused
+from papertape.replay.sources.errors import SymbolRefused, nearest
 
 TIMEOUT_MS: Final = 15_000
 KEEP_ALIVE_MS: Final = 20_000
@@ -110,7 +110,7 @@ def find_market(exchange: Any, symbol: str) -> CcxtMarket:
     found = [m for m in found if m.get("spot") or m.get("swap")]
     if not found:
         known = {str(m["id"]) for m in exchange.markets.values() if m.get("spot") or m.get("swap")}
-        raise SymbolRefused(f"{exchange.id} does not list {symbol!r}{_nearest(symbol, known)}")
+        raise SymbolRefused(f"{exchange.id} does not list {symbol!r}{nearest(symbol, known)}")
     market = min(found, key=lambda m: (not m.get("spot"), not m.get("linear")))
     kind = "spot" if market.get("spot") else "linear" if market.get("linear") else "inverse"
     notes: tuple[str, ...] = ()
@@ -132,9 +132,3 @@ def _plain_names(market: dict[str, Any]) -> set[str]:
         return set()
     base, quote = market.get("base"), market.get("quote")
     return {f"{base}{quote}", f"{base}/{quote}", f"{base}-{quote}"}
-
-
-def _nearest(symbol: str, known: set[str]) -> str:
-    # All of the names, which may be thousands, are no help.
-    told = did_you_mean(symbol, known)
-    return told if "did you mean" in told else ""

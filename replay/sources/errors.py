@@ -7,7 +7,9 @@ What can go wrong between us and a venue's history, as one small tree under Data
     └── RestUnavailable  no usable answer after every retry; later may be better
 """
 
-from papertape.engine.errors import DataError
+from collections.abc import Iterable
+
+from papertape.engine.errors import DataError, did_you_mean
 
 
 class RestError(DataError):
@@ -28,3 +30,9 @@ class SymbolRefused(RestRefused):
 
 class RestUnavailable(RestError):
     """The venue cannot be reached, is overloaded or answers nonsense."""
+
+
+def nearest(symbol: str, known: Iterable[str]) -> str:
+    """Return a hint when one name is near; a list of thousands helps nobody."""
+    told = did_you_mean(symbol, known)
+    return told if "did you mean" in told else ""

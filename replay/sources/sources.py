@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple, Protocol, Self
 
-from papertape.engine.errors import did_you_mean
 from papertape.engine.jit import Rows
 from papertape.replay.runtime.clock import Clock
 from papertape.replay.sources.ccxt_history import CcxtHistory
@@ -16,7 +15,7 @@ from papertape.replay.sources.ccxt_markets import find_market, make_exchange
 from papertape.replay.sources.delta_parse import is_trade_series
 from papertape.replay.sources.delta_profiles import find_profile
 from papertape.replay.sources.delta_rest import DeltaRest
-from papertape.replay.sources.errors import RestRefused
+from papertape.replay.sources.errors import RestRefused, nearest
 
 
 class SourceListing(NamedTuple):
@@ -94,7 +93,7 @@ class DeltaSource:
             if error.status not in (0, 400, 404):
                 raise
             known = {product.symbol for product in (await self._rest.products()).values()}
-            raise RestRefused(f"{self._venue} does not list {contract!r}{_nearest(contract, known)}") \
+            raise RestRefused(f"{self._venue} does not list {contract!r}{nearest(contract, known)}") \
                 from error  # fmt: skip
         return SourceListing(
             wanted=symbol,
@@ -183,9 +182,3 @@ def make_source(
     if venue == "delta":
         return DeltaSource(clock, profile, rest_url=rest_url)
     return CcxtSource(clock, venue, base_url=rest_url)
-
-
-def _nearest(symbol: str, known: set[str]) -> str:
-    """Return a hint when one name is near; a list of hundreds helps nobody."""
-    told = did_you_mean(symbol, known)
-    return told if "did you mean" in told else ""
