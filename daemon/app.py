@@ -9,10 +9,8 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from types import MappingProxyType
-from typing import Any, NamedTuple
 
 from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped] # it ships no types
 from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped] # it ships no types
@@ -21,7 +19,7 @@ from papertape.daemon.chapters.chapter import Chapter
 from papertape.daemon.chapters.opening import Opening, refuse_at_first
 from papertape.daemon.feeds.candle_schedule import Calendar, Interlude
 from papertape.daemon.feeds.journalled import JournalledFeed, Tables
-from papertape.daemon.feeds.protocol import FeedStats, Notice, OnNotice
+from papertape.daemon.feeds.protocol import FeedSource, FeedStart, FeedStats, Notice, OnNotice
 from papertape.daemon.feeds.series import told_until
 from papertape.daemon.journal import NAME, InlineWriter, Journal, ThreadWriter, Writer
 from papertape.daemon.journal.archive import remove_unfinished
@@ -42,40 +40,8 @@ from papertape.daemon.runtime.strategy_faults import StrategyFaults
 from papertape.daemon.runtime.upgrade import keep_fees, refuse_other_fees
 from papertape.engine.core import Engine
 from papertape.engine.errors import PapertapeError
-from papertape.engine.events import Feed
 from papertape.replay.learning.settings import cadence_of, settings_of
 from papertape.replay.runtime.loops import freezing
-
-
-class FeedStart(NamedTuple):
-    """
-    What a live feed is opened with.
-
-    after_ms  open time of the newest candle that the journal has; None when it has none
-    closes    of that candle by symbol; 0.0 where there was none
-    dropped   symbols that the configuration no longer names
-    settled_ms  of the newest settlement that the journal surely has, by symbol; empty without a journal
-    series_ms   of each series that features ask for, by symbol and kind, until when the journal has it
-    told        what was told last of each market that became another
-    """
-
-    symbols: tuple[str, ...]
-    after_ms: int | None
-    on_notice: OnNotice
-    stats: FeedStats
-    closes: tuple[float, ...] = ()
-    dropped: tuple[str, ...] = ()
-    settled_ms: Mapping[str, int] = MappingProxyType({})
-    series_ms: Mapping[tuple[str, int], int] = MappingProxyType({})
-    told: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
-
-
-class FeedSource(NamedTuple):
-    """An open live feed and the clock that it goes by."""
-
-    feed: Feed
-    now_ms: Callable[[], int]
-
 
 OpenFeed = Callable[[FeedStart], AbstractAsyncContextManager[FeedSource]]
 
@@ -350,4 +316,4 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-__all__ = ["FeedSource", "FeedStart", "OpenFeed", "make_jobs", "serve"]
+__all__ = ["OpenFeed", "make_jobs", "serve"]

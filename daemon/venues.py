@@ -17,8 +17,9 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from papertape.daemon.app import FeedSource, FeedStart, OpenFeed
+from papertape.daemon.app import OpenFeed
 from papertape.daemon.feeds.backoff import Backoff
+from papertape.daemon.feeds.protocol import FeedSource, FeedStart
 from papertape.daemon.feeds.series import FRESH_MS, LiveSeries, WithSeries
 from papertape.daemon.feeds.settlements import Perpetual, WithSettlements
 from papertape.daemon.feeds.told_markets import ToldMarkets, delta_figures
@@ -165,19 +166,7 @@ async def _open_delta(
     markets = ToldMarkets(identity, start.on_notice, start.told, is_relative=live.venue == SIM)
     async with DeltaRest(url, clock, stats=start.stats.rest_requests) as rest:
         series = _live_series(start, live)
-        feed = DeltaFeed(
-            live,
-            start.symbols,
-            clock,
-            rest,
-            after_ms=start.after_ms,
-            closes=start.closes,
-            on_notice=start.on_notice,
-            stats=start.stats,
-            dropped=start.dropped,
-            series=series,
-        )
-
+        feed = DeltaFeed(live, start, clock, rest, series=series)
         markets.begin(feed.halts, _reached_ms(start, live))
         events = WithHalts(feed, feed.halts, partial(hear_products, feed, markets))
         settled = WithSettlements(
@@ -243,18 +232,8 @@ async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Feed
 
     clock, config = WallClock(), identity.config
     live = config.live
-    feed = CcxtFeed(
-        live,
-        start.symbols,
-        clock,
-        after_ms=start.after_ms,
-        closes=start.closes,
-        on_notice=start.on_notice,
-        stats=start.stats,
-        dropped=start.dropped,
-        untiered=[s for s in start.symbols if says_margins(own_figures(config, s))],
-    )
-
+    untiered = [s for s in start.symbols if says_margins(own_figures(config, s))]
+    feed = CcxtFeed(live, start, clock, untiered=untiered)
     told = ToldMarkets(identity, start.on_notice, start.told)
     told.begin(feed.halts, _reached_ms(start, live))
 

@@ -7,10 +7,12 @@ after the instant it was started behind. Everything else that happens is counted
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from papertape.engine.events import Feed
 
 
 class NoticeKind(StrEnum):
@@ -74,3 +76,41 @@ class FeedStats:
     message_lag_ms: list[float] = field(default_factory=list)
     rest_requests: Counter[str] = field(default_factory=Counter)  # by status or error
     clock_offset_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStart:
+    """
+    What a live feed is opened with.
+
+    symbols   in the order of the engine's
+    after_ms  open time of the newest candle that the journal has; None when it has none
+    closes    of that candle by symbol; 0.0 where there was none
+    dropped   symbols that the configuration no longer names
+    settled_ms  of the newest settlement that the journal surely has, by symbol; empty without a journal
+    series_ms   of each series that features ask for, by symbol and kind, until when the journal has it
+    told        what was told last of each market that became another
+    """
+
+    symbols: tuple[str, ...]
+    after_ms: int | None = None
+    on_notice: OnNotice = lambda notice: None
+    stats: FeedStats = field(default_factory=FeedStats)
+    closes: tuple[float, ...] = ()
+    dropped: tuple[str, ...] = ()
+    settled_ms: Mapping[str, int] = field(default_factory=dict)
+    series_ms: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    told: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def known(self) -> set[str]:
+        """Return the symbols that the newest candle has a price of."""
+        pairs = zip(self.symbols, self.closes, strict=False)
+        return {symbol for symbol, close in pairs if close > 0.0}
+
+
+class FeedSource(NamedTuple):
+    """An open live feed and the clock that it goes by."""
+
+    feed: Feed
+    now_ms: Callable[[], int]

@@ -22,8 +22,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from papertape.daemon.app import FeedSource, FeedStart, serve
+from papertape.daemon.app import serve
 from papertape.daemon.feeds.delta.feed import DeltaFeed
+from papertape.daemon.feeds.protocol import FeedSource, FeedStart
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.metrics.runtime import resident_bytes
 from papertape.daemon.monitoring.observer import Operation
@@ -90,10 +91,7 @@ async def run(n_symbols: int, state: Path, watch: Watch, port: int | None = None
     @asynccontextmanager
     async def open_feed(start: FeedStart) -> AsyncIterator[FeedSource]:
         async with DeltaRest(venue.rest_url, clock) as rest:
-            feed = DeltaFeed(
-                about.config.live, start.symbols, clock, rest, after_ms=start.after_ms,
-                on_notice=start.on_notice, stats=start.stats,
-            )  # fmt: skip
+            feed = DeltaFeed(about.config.live, start, clock, rest)
             timed.append(Timed(feed))
             yield FeedSource(timed[0], clock.now_ms)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from papertape.daemon.feeds.ccxt.feed import CcxtFeed
 from papertape.daemon.feeds.halts import WithHalts
-from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
+from papertape.daemon.feeds.protocol import FeedStart, FeedStats, Notice, NoticeKind
 from papertape.engine.events import Halt
 from papertape.replay.config.live import Live
 from papertape.replay.runtime.clock import Clock
@@ -79,8 +79,8 @@ def follow(
         prepare(run.venue)
         live = Live(venue="binance", **{"history_bars": 3, **settings})
         feed = CcxtFeed(
-            live, names, clock, after_ms=after_ms, closes=closes, on_notice=run.notices.append,
-            stats=run.stats, seed=1, exchange=run.venue, dropped=dropped,
+            live, FeedStart(tuple(names), after_ms, run.notices.append, run.stats, tuple(closes), tuple(dropped)), clock,
+            seed=1, exchange=run.venue,
         )  # fmt: skip
         async with asyncio.TaskGroup() as tasks:
             scripted = tasks.create_task(script(run.venue, clock)) if script else None

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from papertape.daemon.app import FeedSource, FeedStart, OpenFeed, serve
+from papertape.daemon.app import OpenFeed, serve
+from papertape.daemon.feeds.protocol import FeedSource, FeedStart
 from papertape.daemon.journal import InlineWriter, Journal, encode, schema, write_report
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.journal.tables import TABLES

@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from papertape.daemon.app import FeedSource, FeedStart, serve
+from papertape.daemon.app import serve
 from papertape.daemon.chapters.chapter import CHAPTER
 from papertape.daemon.feeds.delta.feed import DeltaFeed
 from papertape.daemon.feeds.halts import WithHalts
+from papertape.daemon.feeds.protocol import FeedSource, FeedStart
 from papertape.daemon.feeds.told_markets import ToldMarkets
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.identity import Identity
@@ -131,15 +133,10 @@ async def stream(scenario: Scenario, state: Path, hooks: Hooks | None = None) ->
         async with DeltaRest(venue.rest_url, clock) as rest:
             feed = DeltaFeed(
                 live,
-                start.symbols,
+                start if start.after_ms is not None else replace(start, after_ms=before_ms),
                 clock,
                 rest,
-                after_ms=before_ms if start.after_ms is None else start.after_ms,
-                closes=start.closes,
-                on_notice=start.on_notice,
-                stats=start.stats,
                 seed=scenario.seed,
-                dropped=start.dropped,
             )
             markets = ToldMarkets(about, start.on_notice, start.told, is_relative=True)
             look = partial(hear_products, feed, markets) if scenario.follows else lambda: None

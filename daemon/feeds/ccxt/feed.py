@@ -8,7 +8,7 @@ and what the stream missed comes from there. A venue that has no `watchOHLCV` is
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import suppress
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from papertape.daemon.feeds.finality.finality import Finality, HistoryRequest, R
 from papertape.daemon.feeds.finality.merge import Merge
 from papertape.daemon.feeds.halts import Halts
 from papertape.daemon.feeds.outbox import Outbox
-from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
+from papertape.daemon.feeds.protocol import FeedStart, Notice, NoticeKind
 from papertape.engine.candles import CANDLE
 from papertape.engine.errors import ConfigError
 from papertape.engine.events import Cause
@@ -51,12 +51,10 @@ class CcxtFeed:
     Final candles of a venue known to ccxt.
 
     live       `venue` is the ccxt id; `rest_url` is asked in place of every host of the venue
-    symbols    ccxt's names (BTC/USDT:USDT), the venue's (BTCUSDT) or plain ones, in the order of the engine's
-    after_ms   open time of the last instant that the reader has; None: begin `live.history_bars` before now
-    closes     of that instant, by symbol; none: not known
+    start      symbols by ccxt's names (BTC/USDT:USDT), the venue's (BTCUSDT) or plain ones; without `after_ms` it begins
+               `live.history_bars` before now
     seed       of the pauses between attempts
     exchange   in place of the one made here; it is closed at the end either way
-    dropped    symbols that the account has and the configuration no longer names
     untiered   symbols whose tiers of leverage are not asked for
 
     Read it with `async for`; leave the loop, or cancel it, to close everything. `halts` has what the engine should know
@@ -68,34 +66,30 @@ class CcxtFeed:
     def __init__(
         self,
         live: Live,
-        symbols: Sequence[str],
+        start: FeedStart,
         clock: Clock,
         *,
-        after_ms: int | None = None,
-        closes: Sequence[float] = (),
-        on_notice: OnNotice = lambda notice: None,
-        stats: FeedStats | None = None,
         seed: int | None = None,
         exchange: Any = None,
-        dropped: Collection[str] = (),
         untiered: Collection[str] = (),
     ) -> None:
         if live.candles == "trades":
             raise ConfigError(
                 f"live.candles: trades is not offered for {live.venue}; write stream or poll"
             )
-        self.stats = FeedStats() if stats is None else stats
+        self.stats = start.stats
         self._live = live
-        self._symbols, self._clock = tuple(symbols), clock
-        self._after_ms, self._closes = after_ms, closes
-        self._on_notice = on_notice
+        self._symbols, self._clock = start.symbols, clock
+        self._after_ms, self._closes = start.after_ms, start.closes
+        self._on_notice = start.on_notice
         self._chance = random.Random(seed)  # noqa: S311 # jitter is no secret
         self._given = exchange
         self._rules = Rules.of(live)
         self._merge = Merge(self._symbols, self.stats.waited_ms)
         self.halts = Halts(self._symbols, self._rules.length_ms)
-        known = {symbol for symbol, close in zip(symbols, closes, strict=False) if close > 0.0}
-        self.markets = CcxtMarkets(self._symbols, known, dropped, on_notice, untiered)
+        self.markets = CcxtMarkets(
+            self._symbols, start.known, start.dropped, start.on_notice, untiered
+        )
         self._streams: CcxtStreams | None = None
         self._is_started = False  # history is over
         self._is_silent = False  # some symbol did not trade, which may mean that it is gone

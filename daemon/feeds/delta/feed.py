@@ -15,7 +15,7 @@ that opens later is closed by finality itself, which asks the history for whatev
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ from papertape.daemon.feeds.finality.merge import Merge
 from papertape.daemon.feeds.halts import Halts
 from papertape.daemon.feeds.history import History, HistoryClient
 from papertape.daemon.feeds.outbox import Outbox
-from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind, OnNotice
+from papertape.daemon.feeds.protocol import FeedStart, Notice, NoticeKind
 from papertape.daemon.feeds.series import LiveSeries
 from papertape.daemon.feeds.settlements import ChargedFunding
 from papertape.daemon.feeds.venue_clock import VenueClock
@@ -64,12 +64,9 @@ class DeltaFeed:
     Complete instants of final candles, one row per symbol, in symbol order.
 
     live        the venue and the rules
-    symbols     as the venue names them, in the order of the engine's
+    start       symbols as the venue names them; without `after_ms` it begins `live.history_bars` before now
     rest        the history; open, and closed by whoever opened it
-    after_ms    open time of the last instant that the reader has; None: begin `live.history_bars` before now
-    closes      of that instant, by symbol; none: not known
-    seed        of the pauses between attempts
-    dropped     symbols that the account has and the configuration no longer names; series: takes marks and tickers
+    seed        of the pauses between attempts; series: takes marks and tickers
 
     Read it once, with `async for`; leave the loop, or cancel it, to close everything. `settlements` has the newest that
     were charged, for whoever takes them; `fundings` the newest estimates and mark prices, `halted` and `in_maintenance` what the venue says about itself, `halts` what the engine
@@ -81,29 +78,22 @@ class DeltaFeed:
     def __init__(
         self,
         live: Live,
-        symbols: Sequence[str],
+        start: FeedStart,
         clock: Clock,
         rest: HistoryClient,
         *,
-        after_ms: int | None = None,
-        closes: Sequence[float] = (),
-        on_notice: OnNotice = lambda notice: None,
-        stats: FeedStats | None = None,
         seed: int | None = None,
-        dropped: Collection[str] = (),
         series: LiveSeries | None = None,
     ) -> None:
-        self.stats = FeedStats() if stats is None else stats
+        self.stats = start.stats
         self.settlements: deque[ChargedFunding] = deque(maxlen=KEPT_SETTLEMENTS)
         self.venue = VenueClock(clock)
-        self._live, self._symbols, self._clock = live, tuple(symbols), clock
-        self._after_ms, self._closes = after_ms, closes
-        self._known = {
-            symbol for symbol, close in zip(symbols, closes, strict=False) if close > 0.0
-        }
-        self._dropped = frozenset(dropped)
+        self._live, self._symbols, self._clock = live, start.symbols, clock
+        self._after_ms, self._closes = start.after_ms, start.closes
+        self._known = start.known
+        self._dropped = frozenset(start.dropped)
         self._is_silent = False  # some symbol did not trade, which may mean that it is gone
-        self._on_notice = on_notice
+        self._on_notice = start.on_notice
         chance = random.Random(seed)  # noqa: S311 # jitter is no secret
         rules = Rules.of(live)
         self._table = Finality(self._symbols, rules, live.candles)
@@ -139,7 +129,7 @@ class DeltaFeed:
         self._refused: set[str] = set()
         self._up_since_ms = 0
         self._is_started = False  # history is over
-        self._alarms = Alarms(self.stats, self.venue, on_notice)
+        self._alarms = Alarms(self.stats, self.venue, start.on_notice)
 
     async def __aiter__(self) -> AsyncIterator[Rows]:
         """Yield what has arrived, until cancelled."""

@@ -8,9 +8,10 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 
-from papertape.daemon.app import FeedStart, serve
+from papertape.daemon.app import serve
 from papertape.daemon.chapters.lineage import lineage_of
 from papertape.daemon.chapters.opening import Opening
+from papertape.daemon.feeds.protocol import FeedStart
 from papertape.daemon.journal import Journal, encode
 from papertape.daemon.journal.closes import STORED
 from papertape.daemon.journal.identity import Identity

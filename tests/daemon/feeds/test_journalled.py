@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import papertape.daemon.feeds.journalled
-from papertape.daemon.app import FeedSource, serve
+from papertape.daemon.app import serve
 from papertape.daemon.feeds.journalled import rehearse
-from papertape.daemon.feeds.protocol import Notice, NoticeKind
+from papertape.daemon.feeds.protocol import FeedSource, Notice, NoticeKind
 from papertape.daemon.journal import Journal
 from papertape.daemon.runtime.daemon import Hooks
 from papertape.engine.core import Engine

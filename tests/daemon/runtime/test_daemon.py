@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from papertape.daemon.app import FeedSource, OpenFeed, serve
-from papertape.daemon.feeds.protocol import Notice, NoticeKind
+from papertape.daemon.app import OpenFeed, serve
+from papertape.daemon.feeds.protocol import FeedSource, Notice, NoticeKind
 from papertape.daemon.journal import Journal
 from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.daemon.runtime.restep import verify_state

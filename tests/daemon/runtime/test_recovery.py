@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import papertape.daemon.runtime.recovery
 import papertape.daemon.venues
 import papertape.engine.spec
-from papertape.daemon.app import FeedStart, serve
+from papertape.daemon.app import serve
+from papertape.daemon.feeds.protocol import FeedStart
 from papertape.daemon.journal import InlineWriter, Journal, encode, schema
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.runtime.audit import Auditor, AuditResult

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from papertape.daemon.feeds.ccxt.feed import CcxtFeed
-from papertape.daemon.feeds.protocol import NoticeKind
+from papertape.daemon.feeds.protocol import FeedStart, NoticeKind
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import Rows
@@ -440,7 +440,9 @@ def test_candles_kept_by_the_reader_never_change() -> None:
     async def main() -> None:
         clock = Clock(START_MS)
         venue = FakeExchange(clock, SYMBOLS)
-        feed = CcxtFeed(Live(venue="binance", history_bars=0), SYMBOLS, clock, exchange=venue)
+        feed = CcxtFeed(
+            Live(venue="binance", history_bars=0), FeedStart(tuple(SYMBOLS)), clock, exchange=venue
+        )
         async with asyncio.timeout(300), aclosing(aiter(feed)) as candles:
             async for rows in candles:
                 kept.append((rows, rows.tobytes()))
@@ -457,7 +459,7 @@ def test_leaving_the_feed_closes_the_exchange_and_leaves_no_task() -> None:
     async def main() -> tuple[int, set[Any]]:
         clock = Clock(START_MS)
         venue = FakeExchange(clock, SYMBOLS)
-        feed = CcxtFeed(Live(venue="binance"), SYMBOLS, clock, exchange=venue)
+        feed = CcxtFeed(Live(venue="binance"), FeedStart(tuple(SYMBOLS)), clock, exchange=venue)
         async with aclosing(aiter(feed)) as candles:
             await anext(candles)
         return venue.n_closed, asyncio.all_tasks() - {asyncio.current_task()}
@@ -469,7 +471,9 @@ def test_a_slow_reader_gets_everything_in_one_batch() -> None:
     async def main() -> list[int]:
         clock = Clock(START_MS)
         venue = FakeExchange(clock, SYMBOLS)
-        feed = CcxtFeed(Live(venue="binance", history_bars=2), SYMBOLS, clock, exchange=venue)
+        feed = CcxtFeed(
+            Live(venue="binance", history_bars=2), FeedStart(tuple(SYMBOLS)), clock, exchange=venue
+        )
         sizes = []
         async with aclosing(aiter(feed)) as candles:
             sizes.append(len(await anext(candles)))
@@ -484,7 +488,7 @@ def test_an_unknown_symbol_is_refused() -> None:
     async def main() -> None:
         clock = Clock(START_MS)
         venue = FakeExchange(clock, SYMBOLS)
-        feed = CcxtFeed(Live(venue="binance"), ["BTCUSDC"], clock, exchange=venue)
+        feed = CcxtFeed(Live(venue="binance"), FeedStart(("BTCUSDC",)), clock, exchange=venue)
         with pytest.raises(RestRefused, match="did you mean 'BTCUSDT'"):
             async for _ in feed:
                 pass
@@ -496,7 +500,9 @@ def test_an_unknown_symbol_is_refused() -> None:
 def test_candles_from_trades_are_refused_before_anything_is_asked() -> None:
     async def main() -> None:
         with pytest.raises(ConfigError, match="trades is not offered for binance"):
-            CcxtFeed(Live(venue="binance", candles="trades"), SYMBOLS, Clock(START_MS))
+            CcxtFeed(
+                Live(venue="binance", candles="trades"), FeedStart(tuple(SYMBOLS)), Clock(START_MS)
+            )
 
     in_virtual_time(main())
 

@@ -11,7 +11,7 @@ import pytest
 from papertape.daemon.feeds.ccxt import markets
 from papertape.daemon.feeds.ccxt.feed import CcxtFeed
 from papertape.daemon.feeds.ccxt.figures import ccxt_figures
-from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
+from papertape.daemon.feeds.protocol import FeedStart, Notice, NoticeKind
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.events import Cause
 from papertape.replay.config.live import Live
@@ -240,7 +240,7 @@ def test_a_symbol_of_a_new_account_that_is_not_there_is_refused_in_a_sentence(
         clock = Clock(START_MS)
         venue = FakeExchange(clock, SYMBOLS)
         prepare(venue)
-        feed = CcxtFeed(Live(venue="binance"), SYMBOLS, clock, exchange=venue)
+        feed = CcxtFeed(Live(venue="binance"), FeedStart(tuple(SYMBOLS)), clock, exchange=venue)
         with pytest.raises(RestRefused, match=r"^binance .*ETH/USDT"):
             async with aclosing(aiter(feed)) as candles:
                 await anext(candles)
@@ -253,7 +253,7 @@ def test_a_timeframe_that_the_venue_does_not_have_is_no_delisting() -> None:
         clock = Clock(START_MS)
         venue = FakeExchange(clock, SYMBOLS)
         live = Live(venue="binance", timeframe="5m")
-        feed = CcxtFeed(live, SYMBOLS, clock, after_ms=AFTER_MS // 300_000 * 300_000, closes=CLOSES, exchange=venue)  # fmt: skip
+        feed = CcxtFeed(live, FeedStart(tuple(SYMBOLS), AFTER_MS // 300_000 * 300_000, closes=tuple(CLOSES)), clock, exchange=venue)  # fmt: skip
         with pytest.raises(RestRefused, match="has no 5m candles"):
             async with asyncio.timeout(600), aclosing(aiter(feed)) as candles:
                 await anext(candles)
@@ -384,8 +384,8 @@ def test_tiers_that_are_missing_are_asked_for_again_soon_and_candles_do_not_wait
         run.venue = FakePerpetuals(clock, SYMBOLS)
         run.venue.tier_errors = [ccxt.ExchangeNotAvailable("okx 503")] * 2  # asked twice each time
         feed = CcxtFeed(
-            Live(venue="okx", history_bars=3), SYMBOLS, clock, on_notice=run.notices.append,
-            stats=FeedStats(), seed=1, exchange=run.venue,
+            Live(venue="okx", history_bars=3), FeedStart(tuple(SYMBOLS), on_notice=run.notices.append), clock,
+            seed=1, exchange=run.venue,
         )  # fmt: skip
         await read(run, feed, clock, 25)
         assert brackets(feed.markets) == {symbol: [100.0, 50.0] for symbol in SYMBOLS}

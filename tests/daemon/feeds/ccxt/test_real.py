@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from papertape.daemon.feeds.ccxt.feed import CcxtFeed
-from papertape.daemon.feeds.protocol import FeedStats, Notice
+from papertape.daemon.feeds.protocol import FeedStart, FeedStats, Notice
 from papertape.replay.config.live import Live
 from papertape.replay.runtime.clock import Clock
 from tests.support.binance_server import MINUTE_MS, BinanceServer, bar_of
@@ -30,7 +30,9 @@ def follow(minutes: float, script: Script) -> tuple[list[Any], FeedStats, Binanc
         server = BinanceServer(clock, SYMBOLS)
         async with serving(server.handle) as url, asyncio.TaskGroup() as tasks:
             live = Live(venue="binance", rest_url=url, history_bars=2)
-            feed = CcxtFeed(live, SYMBOLS, clock, on_notice=notices.append, stats=stats, seed=1)
+            feed = CcxtFeed(
+                live, FeedStart(tuple(SYMBOLS), None, notices.append, stats), clock, seed=1
+            )
             scripted = tasks.create_task(script(server, clock))
             try:
                 async with clock.timeout(minutes * 60.0), aclosing(aiter(feed)) as candles:

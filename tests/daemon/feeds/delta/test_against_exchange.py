@@ -21,7 +21,7 @@ pytest.importorskip(
 )
 
 from papertape.daemon.feeds.delta.feed import DeltaFeed
-from papertape.daemon.feeds.protocol import Notice, NoticeKind
+from papertape.daemon.feeds.protocol import FeedStart, Notice, NoticeKind
 from papertape.engine.candles import FLAG_FILLED
 from papertape.engine.jit import Rows
 from papertape.replay.config.live import Live
@@ -88,8 +88,7 @@ async def _follow(
     try:
         async with DeltaRest(venue.rest_url, clock, jitter=lambda: 0.5) as rest:
             feed = DeltaFeed(
-                settings, SYMBOLS, clock, rest,
-                after_ms=START_MS - MINUTE_MS, on_notice=notices.append, seed=seed,
+                settings, FeedStart(tuple(SYMBOLS), START_MS - MINUTE_MS, notices.append), clock, rest, seed=seed,
             )  # fmt: skip
             async with clock.timeout(3_600.0), contextlib.aclosing(aiter(feed)) as candles:
                 async for rows in candles:

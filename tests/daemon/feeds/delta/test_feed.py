@@ -13,7 +13,7 @@ import pytest
 
 from papertape.daemon.feeds.delta.feed import DeltaFeed
 from papertape.daemon.feeds.finality.bars import Bar
-from papertape.daemon.feeds.protocol import Notice, NoticeKind
+from papertape.daemon.feeds.protocol import FeedStart, Notice, NoticeKind
 from papertape.daemon.feeds.settlements import ChargedFunding
 from papertape.engine.candles import FLAG_ABSENT, FLAG_FILLED
 from papertape.engine.errors import ConfigError
@@ -88,8 +88,8 @@ async def play(
         urls = {"compact_url": url, "legacy_url": url, "rest_url": "http://127.0.0.1:1"}
         settings = Live(**{"history_bars": 0, **urls, **live})
         stage.feed = DeltaFeed(
-            settings, [m.symbol for m in stage.markets], stage.clock, stage.history,
-            after_ms=after_ms, on_notice=stage.notices.append, seed=1,
+            settings, FeedStart(tuple(m.symbol for m in stage.markets), after_ms, stage.notices.append),
+            stage.clock, stage.history, seed=1,
         )  # fmt: skip
         actor = asyncio.create_task(script(stage)) if script is not None else None
         last_ms = START_MS + (n_bars - 1) * LENGTH_MS
@@ -377,7 +377,9 @@ def test_an_unknown_symbol_is_refused_at_the_start() -> None:
     async def follow() -> None:
         stage = Stage(Switches())
         del stage.history.listed["THINUSD"]
-        async for _ in DeltaFeed(Live(), ["BTCUSD", "THINUSD"], stage.clock, stage.history):
+        async for _ in DeltaFeed(
+            Live(), FeedStart(("BTCUSD", "THINUSD")), stage.clock, stage.history
+        ):
             pass
 
     with (
