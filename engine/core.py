@@ -260,7 +260,7 @@ class Engine(EngineState):
         for each in range(len(self.symbols)) if symbol is None else (symbol,):
             end_all(
                 self.account[0], self.positions[each], self.working[each], each, time_ms, cause,
-                False, False, self.outputs.orders, self.outputs.counters,
+                False, self.outputs.orders, self.outputs.counters,
             )  # fmt: skip
 
     def _funding(self, funding: Funding) -> Report:

@@ -31,7 +31,6 @@ class Messenger:
 
     title       of every message
     on_outcome  called with what became of so many lines, from any thread
-    now_s       seconds of a clock that never goes back
     """
 
     def __init__(
@@ -41,10 +40,9 @@ class Messenger:
         group_s: float,
         per_hour: int,
         on_outcome: OnNotified = lambda outcome, n: None,
-        now_s: Callable[[], float] = time.monotonic,
         retry_s: tuple[float, ...] = RETRY_S,
     ) -> None:
-        self._send, self._title, self._now_s = send, title, now_s
+        self._send, self._title = send, title
         self._group_s, self._per_hour, self._retry_s = group_s, per_hour, retry_s
         self._on_outcome = on_outcome
         self._lock = threading.Lock()
@@ -89,7 +87,7 @@ class Messenger:
 
     def _until_allowed_s(self) -> float:
         """Return after how many seconds another message is within the hour's number."""
-        now_s = self._now_s()
+        now_s = time.monotonic()
         while self._sent_s and self._sent_s[0] <= now_s - HOUR_S:
             self._sent_s.popleft()
         if len(self._sent_s) < self._per_hour:
@@ -104,7 +102,7 @@ class Messenger:
             self._dropped = 0
         if not lines:
             return
-        self._sent_s.append(self._now_s())
+        self._sent_s.append(time.monotonic())
         is_taken = self._delivered(message_text(lines, dropped))
         self._on_outcome("sent" if is_taken else "failed", len(lines))
         if not is_taken:

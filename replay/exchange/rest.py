@@ -63,9 +63,10 @@ def failure(status: int, error: Any) -> RestAnswer:
     return RestAnswer(status, orjson.dumps({"success": False, "error": error}))
 
 
-def html(status: int, title: str) -> RestAnswer:
+def html(status: int) -> RestAnswer:
     """Return a page of the CDN."""
-    page = f"<HTML><HEAD><TITLE>ERROR: {title}</TITLE></HEAD><BODY>{status}</BODY></HTML>"
+    title = "ERROR: The request could not be satisfied"
+    page = f"<HTML><HEAD><TITLE>{title}</TITLE></HEAD><BODY>{status}</BODY></HTML>"
     return RestAnswer(status, page.encode(), "text/html")
 
 
@@ -99,7 +100,7 @@ class Rest:
     def answer(self, path: str, query: Mapping[str, str], user_agent: str | None) -> RestAnswer:
         """Return the response to a GET."""
         if not user_agent:
-            return html(403, "The request could not be satisfied")
+            return html(403)
         fault = self._world.faults.on(*_REFUSALS)
         if fault is not None:
             return self._refused(_REFUSALS[fault.kind], fault.end_ms)
@@ -112,7 +113,7 @@ class Rest:
         if status == 429:
             return limited(max(until_ms - self._world.now_ms, 1))
         if status in (403, 502):
-            return html(status, "The request could not be satisfied")
+            return html(status)
         return failure(status, {"code": "unavailable" if status == 503 else "internal_error"})
 
     def _routed(self, path: str, query: Mapping[str, str]) -> RestAnswer:

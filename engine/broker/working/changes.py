@@ -81,7 +81,7 @@ def fill_order(
         )  # fmt: skip
     if position.quantity == 0.0:
         end_all(
-            account, position, orders, candle.symbol, candle.open_ms, BY_FLAT, True, False,
+            account, position, orders, candle.symbol, candle.open_ms, BY_FLAT, True,
             events, counters,
         )  # fmt: skip
 

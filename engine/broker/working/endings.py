@@ -15,16 +15,14 @@ from papertape.engine.records import REASON_LIQUIDATION
 @kernel
 def end_all(
     account: Row, position: Row, orders: Rows, symbol: int, time_ms: int, cause: int, only_reducing: bool,
-    only_opening: bool, events: Rows, counters: IntArray,
+    events: Rows, counters: IntArray,
 ) -> None:  # fmt: skip
-    """Cancel the working orders of one symbol: all, those that only reduce a position, or those that may open one."""
+    """Cancel the working orders of one symbol: all, or those that only reduce a position."""
     for slot in range(position.order_rows):
         order = orders[slot]
         if order.status == FREE:
             continue
         if only_reducing and order.is_reduce_only == 0:
-            continue
-        if only_opening and order.is_reduce_only != 0:
             continue
         end_order(account, position, order, symbol, time_ms, CANCELLED, cause, events, counters)
 
@@ -35,9 +33,9 @@ def end_with_position(
 ) -> None:  # fmt: skip
     """Cancel what ends with the last of a position: what only reduces, and after a liquidation everything."""
     if reason == REASON_LIQUIDATION:
-        end_all(account, position, orders, symbol, time_ms, BY_LIQUIDATION, False, False, events, counters)  # fmt: skip
+        end_all(account, position, orders, symbol, time_ms, BY_LIQUIDATION, False, events, counters)  # fmt: skip
     else:
-        end_all(account, position, orders, symbol, time_ms, BY_FLAT, True, False, events, counters)
+        end_all(account, position, orders, symbol, time_ms, BY_FLAT, True, events, counters)
 
 
 @kernel
@@ -47,7 +45,7 @@ def end_all_orders(
     """Cancel the working orders of every symbol."""
     for symbol in range(len(positions)):
         end_all(
-            account, positions[symbol], working[symbol], symbol, time_ms, cause, False, False,
+            account, positions[symbol], working[symbol], symbol, time_ms, cause, False,
             events, counters,
         )  # fmt: skip
 

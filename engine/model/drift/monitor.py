@@ -34,6 +34,7 @@ from papertape.engine.model.drift.psi import (
 KINDS: Final = ("feature", "prediction", "target", "calibration", "performance")
 BLOCKS_KEPT: Final = 512  # when there are twice as many, the older half is dropped
 _TARGET_BLOCKS_LEAST: Final = 8
+_REFERENCE_ROWS: Final = 2_000  # of the training, where a record does not say
 
 
 class Figures(NamedTuple):
@@ -89,10 +90,10 @@ def _plain(found: Psi | None) -> dict[str, float | None] | None:
 class _Bins:
     """The reference of one column."""
 
-    def __init__(self, entry: Mapping[str, Any], default_rows: int) -> None:
+    def __init__(self, entry: Mapping[str, Any]) -> None:
         self.edges: FloatArray = np.array(entry["edges"], np.float64)
         self.shares: FloatArray = np.array(entry["shares"], np.float64)
-        self.rows = float(entry.get("rows", default_rows))
+        self.rows = float(entry.get("rows", _REFERENCE_ROWS))
         self._known: Dependence | None = None
         if "effect" in entry:
             self._known = Dependence(float(entry["effect"]), float(entry["freedom"]))
@@ -124,7 +125,7 @@ class DriftMonitor:
     reference       of its record: `inputs` by name, `probability`, `base_rate`; an entry may know its `rows`, and the
                     `effect` and `freedom` of its dependence. Without one (a model of an older format) there is no index,
                     and what is left are the detectors
-    horizon_bars    of its labels; reference_rows: of its training, where an entry does not say
+    horizon_bars    of its labels
     policy          carried over from the model before
     """
 
@@ -134,17 +135,15 @@ class DriftMonitor:
         horizon_bars: int,
         options: DriftOptions | None = None,
         *,
-        reference_rows: int = 2_000,
         policy: PolicyState | None = None,
     ) -> None:
         self.options = options or DriftOptions()
         inputs = reference.get("inputs", {})
         self.inputs = tuple(inputs)
-        self._bins = {name: _Bins(entry, reference_rows) for name, entry in inputs.items()}
+        self._bins = {name: _Bins(entry) for name, entry in inputs.items()}
         said = reference.get("probability")
-        self._probability = _Bins(said, reference_rows) if said else None
+        self._probability = _Bins(said) if said else None
         self._base_rate = float(reference.get("base_rate", 0.0))
-        self._reference_rows = reference_rows
         self._horizon = horizon_bars
         self.policy = policy or PolicyState()
         self._blocks: list[Block] = []
@@ -256,7 +255,7 @@ class DriftMonitor:
         means = np.array([block.rises / block.rows for block in self._blocks])
         size = sum(block.rows for block in self._blocks) / len(self._blocks)
         effect = max(1.0, float(means.var(ddof=1)) * size / (base * (1.0 - base)))
-        noise = noise_level(Dependence(effect, 1.0), n, self._reference_rows, self.options.chance)
+        noise = noise_level(Dependence(effect, 1.0), n, _REFERENCE_ROWS, self.options.chance)
         return Psi(
             of_counts(np.array([1.0 - base, base]), np.array([n - rises, float(rises)])), noise
         )

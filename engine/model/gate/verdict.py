@@ -32,7 +32,7 @@ class Criterion(NamedTuple):
             relation = "is not surely below"
         told = (
             f"log-loss {own['log_loss']:.4f} {relation} the {rival}'s {other['log_loss']:.4f} "
-            f"(gain {value:+.4f}, lower bound {_signed(lower, 4)} at {1.0 - alpha:.1%})"
+            f"(gain {value:+.4f}, lower bound {_signed(lower)} at {1.0 - alpha:.1%})"
         )
         return cls(f"log_loss_below_{rival}", is_passed, value, _finite(lower), told)
 
@@ -48,7 +48,7 @@ class Criterion(NamedTuple):
                 relation = "is not surely above 0"
             told = (
                 f"net return per trade {value:+.4%} after costs over {trades:,} overlapping trades {relation} "
-                f"(lower bound {_signed(100.0 * lower, 4)}% at {1.0 - alpha:.1%})"
+                f"(lower bound {_signed(100.0 * lower)}% at {1.0 - alpha:.1%})"
             )
         return cls("net_return_above_0", is_passed, _finite(value), _finite(lower), told)
 
@@ -107,5 +107,5 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}" if math.isfinite(value) else "none"
+def _signed(value: float) -> str:
+    return f"{value:+.4f}" if math.isfinite(value) else "none"
