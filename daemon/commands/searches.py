@@ -11,15 +11,16 @@ from papertape.daemon.commands.output import print_json, say
 from papertape.daemon.commands.terminal import plain_table
 from papertape.replay.backtesting.figures import figure, written
 from papertape.replay.research.learn_study.result import StudyFound
+from papertape.replay.research.optimize.result import OptimizeResult
 from papertape.replay.research.sweep.axes import Axis
-from papertape.replay.research.sweep.result import TrialsFound, shown_changes
+from papertape.replay.research.sweep.result import SweepResult, TrialsFound, shown_changes
 from papertape.replay.research.sweep.trial import TrialRow
 from papertape.replay.research.walkforward.result import WalkResult
 
 SHOWN: Final = ("total_return", "sharpe", "max_drawdown", "trades", "profit_factor")
 _INTERRUPTED: Final = 130
 
-AnyFound = TrialsFound | StudyFound | WalkResult
+AnyFound = SweepResult | OptimizeResult | StudyFound | WalkResult
 
 
 def finish(found: AnyFound, as_json: bool, show: Callable[[], None]) -> None:
