@@ -64,18 +64,36 @@ class JobFolder:
         write_whole(self.place(number) / REQUEST, lambda file: file.write(text))
 
     def load(self, now_ms: int) -> list[KeptJob]:
-        """Return the jobs, oldest first; those that the daemon's end cut off are interrupted, and a folder without one goes."""
+        """
+        Return the jobs, oldest first; those that the daemon's end cut off are interrupted, and a folder without one goes.
+
+        One that cannot be read stays as it is, and is not told: the disk, or another version, may read it later.
+        """
         found = []
-        for place in sorted(self._folder.glob("[0-9]" * 6 + "*")):
-            kept = _read(place / _JOB)
-            if kept is None:
+        for place in self._places():
+            try:
+                text = (place / _JOB).read_text(encoding="utf-8")
+            except FileNotFoundError:
                 shutil.rmtree(place, ignore_errors=True)  # a kill between its two files
+                continue
+            except (OSError, ValueError):
+                continue
+            kept = _of_text(text)
+            if kept is None:
                 continue
             if kept.job.state is BacktestState.RUNNING:
                 kept = interrupted(kept, now_ms)
                 self.save(kept)
             found.append(kept)
         return found
+
+    def newest(self) -> int:
+        """Return the highest number that a job on disk has, whether it can be read or not; 0 for none."""
+        numbers = [int(place.name) for place in self._places() if place.name.isdecimal()]
+        return max(numbers, default=0)
+
+    def _places(self) -> list[Path]:
+        return sorted(self._folder.glob("[0-9]" * 6 + "*"))
 
     def remove(self, number: int) -> None:
         """Remove a job and its result."""
@@ -94,10 +112,10 @@ def interrupted(kept: KeptJob, now_ms: int) -> KeptJob:
     return kept._replace(job=job)
 
 
-def _read(path: Path) -> KeptJob | None:
+def _of_text(text: str) -> KeptJob | None:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(text)
         job = BacktestJob.model_validate_json(json.dumps(values["job"]))
         return KeptJob(job, str(values["key"]), str(values["request"]))
-    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+    except (ValueError, KeyError, TypeError, ValidationError):
         return None

@@ -157,7 +157,7 @@ class BacktestService:
             if waiting >= self._settings.queue:
                 raise QueueFull(f"{waiting} backtests wait already; cancel one, or ask again later")
             job = BacktestJob(
-                number=max(self._kept, default=0) + 1,
+                number=max([self._jobs.newest(), *self._kept]) + 1,
                 name=name,
                 strategy=config.strategy.name,
                 tapes=config.data.tapes,
@@ -235,7 +235,8 @@ class BacktestService:
             kept = self._kept.get(number)
             if kept is not None and kept.is_open:  # not only what it left to be removed
                 self._kept[number] = interrupted(kept, self._now_ms())
-                self._jobs.save(self._kept[number])
+                with contextlib.suppress(DataError):  # a full disk: the next start calls it so, too
+                    self._jobs.save(self._kept[number])
             raise
         except (DataError, OSError, ValueError, KeyError) as error:
             # A full disk: the daemon trades on, and the next start calls the job interrupted.
