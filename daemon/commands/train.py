@@ -15,7 +15,7 @@ from papertape.daemon.commands.tape_fetch import fetch
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import export_tapes, identity_of
 from papertape.daemon.learning.model_store import ModelStore
-from papertape.daemon.learning.train import keep, train_attempt
+from papertape.daemon.learning.train import train_attempt
 from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, DataError
 from papertape.replay.config import Config, load_config
@@ -84,8 +84,7 @@ def train_command(
                 tape = [fetch_newest(*wanted, days or 90.0, *where)]
             settings = with_tapes(settings, tape)
             tapes = load_tapes(settings)
-        attempt = train_attempt(models, settings, tapes, on_progress)
-    version = keep(models, attempt, is_promoting)
+        attempt, version = train_attempt(models, settings, tapes, on_progress, is_promoting)
     if as_json:
         print_json({"version": version, "path": str(models.path(version)), **attempt.to_json()})
     else:

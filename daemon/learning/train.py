@@ -147,17 +147,20 @@ def train(
     tapes = tapes_of(data, settings, symbol, venue)
     models = store if isinstance(store, ModelStore) else ModelStore(store)
     with watched(progress) as on_progress:
-        attempt = train_attempt(models, settings, tapes, on_progress)
-    version = keep(models, attempt, promote)
+        attempt, version = train_attempt(models, settings, tapes, on_progress, promote)
     is_champion = attempt.is_promoted and promote
     return Training(version, models.path(version), is_champion, attempt.reason, attempt)
 
 
 def train_attempt(
-    models: ModelStore, config: Config, tapes: Sequence[Tape], on_progress: Progress | None
-) -> Attempt:
+    models: ModelStore,
+    config: Config,
+    tapes: Sequence[Tape],
+    on_progress: Progress | None,
+    is_promoting: bool,
+) -> tuple[Attempt, int]:
     """
-    Return what came of a training; everything in the configured span of the tapes is the past.
+    Return what came of a training, and the version that its model is kept as; all in the configured span of the tapes is the past.
 
     It goes on in the folder of an earlier one of the same that was cut off; DataError while another process is at it.
     """
@@ -175,9 +178,13 @@ def train_attempt(
     folder = models.folder / ".training" / _digest(job)
     with held_folder(folder, "another process is at this training; wait for its end"):
         attempt = wait_for(run_attempt(folder, job, _epochs(on_progress)))
+        # Before what it has come to is removed: a store that takes no model at the moment may take it when it is asked again.
+        version = _keep(models, attempt, is_promoting) if attempt.artefact else 0
         shutil.rmtree(folder, ignore_errors=True)
     _forget_unused(folder.parent)
-    return attempt
+    if not version:
+        raise DataError(attempt.reason)
+    return attempt, version
 
 
 def _forget_unused(trainings: Path) -> None:
@@ -210,10 +217,8 @@ def _epochs(on_progress: Progress | None) -> OnEvent:
     return heard
 
 
-def keep(models: ModelStore, attempt: Attempt, is_promoting: bool) -> int:
+def _keep(models: ModelStore, attempt: Attempt, is_promoting: bool) -> int:
     """Add a trained model to the store and promote it if it may; return its version."""
-    if not attempt.artefact:
-        raise DataError(attempt.reason)
     version = models.add(attempt.artefact)
     if attempt.is_promoted and is_promoting:
         models.promote(version)

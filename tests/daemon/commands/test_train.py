@@ -100,6 +100,25 @@ def test_a_model_of_a_tape_goes_through_the_gate_into_the_store() -> None:
     assert list((store.folder / ".training").iterdir()) == [beside]
 
 
+def test_a_model_that_the_disk_does_not_take_is_not_trained_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it had come to was removed before it was kept."""
+
+    def full(*_: object) -> int:
+        raise DataError("v000001.safetensors: cannot be written: no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelStore, "add", full)
+        with pytest.raises(DataError, match="no space left"):
+            train("--tape", "SYNTH")
+        (kept,) = (ModelStore().folder / ".training").iterdir()
+
+    assert "model 1, not promoted" in train("--tape", "SYNTH").output
+    assert ModelStore().versions() == [1]
+    assert not kept.exists()
+
+
 def test_the_same_training_in_two_shells_is_refused_to_the_second(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
