@@ -111,16 +111,14 @@ def _around_points(axes: Sequence[Axis], points: FloatArray, values: FloatArray)
 def positions(axes: Sequence[Axis], changes: Sequence[Mapping[str, Any]]) -> FloatArray:
     """Return where each trial stands, shape (n_trials, n_axes): from 0 to 1 on an axis of numbers, else the place in its list."""
     found = np.zeros((len(changes), len(axes)))
-    for number, changed in enumerate(changes):
-        for place, axis in enumerate(axes):
-            value = changed[axis.key]
-            found[number, place] = value if axis.is_ordered else axis.values.index(value)
     for place, axis in enumerate(axes):
+        chosen = [changed[axis.key] for changed in changes]
         if axis.is_ordered:
-            low, high = (
-                (min(axis.values), max(axis.values)) if axis.values else (axis.low, axis.high)
-            )
-            found[:, place] = (found[:, place] - low) / ((high - low) or 1.0)
+            bounds = axis.values or (axis.low, axis.high)
+            low, high = min(bounds), max(bounds)
+            found[:, place] = (np.array(chosen, np.float64) - low) / ((high - low) or 1.0)
+        else:
+            found[:, place] = [axis.values.index(value) for value in chosen]
     return found
 
 
