@@ -9,6 +9,7 @@ Little is imported on top: an interrupt during the half second of imports is a s
 import ast
 import errno
 import gc
+import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -173,12 +174,27 @@ def _sentence(error: OSError) -> str:
 
 def main() -> None:
     """Run the command line; every refusal is one clear sentence on stderr and an exit code."""
+    _open_streams()
     try:
         _run()
     except KeyboardInterrupt:
         # Before the command framework looks after it: most of a start is imports.
         sys.stderr.write("papertape: interrupted; nothing was written\n")
         sys.exit(_INTERRUPTED)
+
+
+def _open_streams() -> None:
+    """
+    Let whatever is printed be printable: into nothing where a stream is closed, with `?` for a letter that stdout has not.
+
+    The number of a closed stream is taken at once, before a file of ours has it and is written into.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _run() -> None:

@@ -1,5 +1,6 @@
 """The command line without a command: the same words, and nothing of any command loaded."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,23 @@ def test_who_steps_a_journal_again_loads_no_reader_of_files() -> None:
     )
 
     assert done.stdout.strip() == "[]"
+
+
+def test_output_that_goes_nowhere_is_no_fault() -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$0" -m papertape.daemon.cli tape list >&- <&-', sys.executable],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_letter_that_the_terminal_has_not_is_a_question_mark() -> None:
+    asked = ASKED.format(lines=["--version"]).replace("loaded:", "±")
+
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+
+    assert done.stdout.splitlines()[-1] == "?"
