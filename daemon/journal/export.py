@@ -55,6 +55,11 @@ def journal_statement(journal: Journal) -> Booked:
 
     Raises InvariantError where it does not balance, DataError where there is nothing yet.
     """
+    with journal.one_moment():
+        return _statement(journal)
+
+
+def _statement(journal: Journal) -> Booked:
     account = begun_as(journal)  # what chapters changed of its markets is in the changes
     number = {symbol: place for place, symbol in enumerate(account.symbols)}
     records = []
@@ -110,7 +115,12 @@ def export_tapes(state: Path, journal: Journal, out: Path) -> list[Path]:
 
 
 def export_tables(journal: Journal, out: Path) -> list[Path]:
-    """Write every table as Parquet and return the paths."""
+    """Write every table as Parquet, all as they are at one moment, and return the paths."""
+    with journal.one_moment():
+        return _export_tables(journal, out)
+
+
+def _export_tables(journal: Journal, out: Path) -> list[Path]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

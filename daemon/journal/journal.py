@@ -10,6 +10,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
@@ -138,6 +139,19 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Let everything that is read meanwhile be of one moment, whatever a daemon writes."""
+        if self.connection.in_transaction:
+            yield
+            return
+        with plain_errors(self.path):
+            self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.execute("ROLLBACK")
 
     def commit(self, works: Sequence[Work[Any]]) -> list[Any]:
         """Do all of this in one transaction, on the disk when this returns, and return what each returned."""
