@@ -11,10 +11,6 @@ ORACLES := $(STAMP)-oracles
 # Tests start thousands of processes, and each reads what the first one compiled: also where the environment forbids to keep it.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Of the 18,000 files that come most are never imported: Python compiles the others when they are, pip all, one after the
-# other, for half of the time that a set-up takes.
-export PIP_COMPILE := 0
-
 venv: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
