@@ -100,7 +100,7 @@ def _compiled(function: F, is_inlined: bool) -> F:
     config.CACHE_DIR = str(cache_directory())
     try:
         compiled = _dispatcher(function, is_inlined)
-        if can_store() and _is_known_when_edited(function.__module__):
+        if can_store() and _is_known_when_edited(function.__module__ or ""):
             with contextlib.suppress(RuntimeError):  # a function without a file, typed at a prompt
                 compiled.enable_caching()
         return cast(F, compiled)

@@ -222,19 +222,27 @@ class _Stored(FunctionCache):
         super().__init__(function)
         stamp = self._cache_file._source_stamp
         self._cache_file = _CodeFile(self._cache_path, self._impl.filename_base, stamp)
-        self._of_file = stamp
+        self._definition = ""
         self.turn = KernelTurn(self._cache_file._index_path.removesuffix(".nbi") + ".turn")
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """Return the machine code for these argument types, None without any."""
         if not isinstance(self._impl.locator, _EnginePlace):
-            # numba looks at the kernel's own file, and would go on with what it calls in others as that was before an edit.
-            self._cache_file._source_stamp = self._of_file, digest_of(self._py_func)
+            self._definition = digest_of(self._py_func)
         found = self._found(signature, target_context)
         if found is None:
             self.turn.take()
             found = self._found(signature, target_context)  # by whoever had the turn before
         return found
+
+    def _index_key(self, signature: Any, codegen: Any) -> Any:
+        """
+        Return what machine code is of, beside the state of its file.
+
+        numba by itself would go on with what a kernel calls in other files as that was before an edit. Kernels that one line
+        makes, with other values in a closure each, have one index: so this is no part of the state of the file.
+        """
+        return (*super()._index_key(signature, codegen), self._definition)
 
     def _found(self, signature: Any, target_context: Any) -> Any:
         with self._guard_against_spurious_io_errors():

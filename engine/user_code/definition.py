@@ -9,13 +9,16 @@ machine code of another version of a kernel is compiled anew.
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 import numpy as np
 
 _PLAIN: Final = (int, float, complex, str, bytes, bool, type(None), range, np.generic, np.dtype)
+# Modules of which a value's text says all.
+_SAID_WHOLLY: Final = ("datetime", "decimal", "fractions", "zoneinfo")
 _OURS: Final = ("papertape", "builtins", "numba", "numpy")
 
 
@@ -43,16 +46,14 @@ class _Definition:
 
     def add(self, value: Any) -> None:
         """Add one value with everything that it refers to."""
-        if isinstance(value, _PLAIN):
+        if isinstance(value, _PLAIN) or type(value).__module__ in _SAID_WHOLLY:
             self._write(value)
             return
         if id(value) in self._seen:
             self._write("again")
             return
         self._seen[id(value)] = value
-        function = getattr(value, "py_func", value)  # of a kernel
-        if isinstance(function, MethodType):
-            function = function.__func__
+        function = _function_in(value)
         if isinstance(function, FunctionType):
             self._function(function)
         elif isinstance(value, CodeType):
@@ -71,6 +72,8 @@ class _Definition:
                 self.add(one)
         elif isinstance(value, type):
             self._class(value)
+        elif isinstance(value, partial):
+            self.add((value.func, value.args, value.keywords))
         else:
             self._object(value)
 
@@ -81,24 +84,28 @@ class _Definition:
         self.add(function.__code__)
         self.add(function.__defaults__)
         self.add(function.__kwdefaults__)
+        names = _names_in(function.__code__)
         for cell in function.__closure__ or ():
-            self._named_value(cell.cell_contents)
-        for name in _names_in(function.__code__):
+            self._named_value(cell.cell_contents, names, set())
+        for name in names:
             if name in function.__globals__:
                 self._write(name)
-                self._named_value(function.__globals__[name], function.__code__)
+                self._named_value(function.__globals__[name], names, set())
 
-    def _named_value(self, value: Any, code: CodeType | None = None) -> None:
-        """Add what code refers to; of a user's module what the code could ask of it."""
+    def _named_value(self, value: Any, names: Sequence[str], asked: set[str]) -> None:
+        """Add what code refers to; of a user's module, and those in it, what code with these names could ask of it."""
         if not isinstance(value, ModuleType):
             self.add(value)
             return
         self._write(value.__name__)
-        if code is not None and is_users(value.__name__):
-            for name in _names_in(code):
-                if hasattr(value, name) and not isinstance(getattr(value, name), ModuleType):
-                    self._write(name)
-                    self.add(getattr(value, name))
+        if value.__name__ in asked or not is_users(value.__name__):
+            return
+        asked.add(value.__name__)
+        known = vars(value)
+        for name in names:
+            if name in known and not _is_library_module(known[name]):
+                self._write(name)
+                self._named_value(known[name], names, asked)
 
     def _code(self, code: CodeType) -> None:
         self._write(code.co_code, code.co_argcount, code.co_kwonlyargcount, code.co_flags)
@@ -119,6 +126,8 @@ class _Definition:
                 value = value.fget
             elif isinstance(value, classmethod | staticmethod):
                 value = value.__func__
+            elif isinstance(value, cached_property):
+                value = value.func
             self._write(name)
             self.add(value)
 
@@ -134,6 +143,16 @@ class _Definition:
                 self.add(getattr(value, name))
 
 
+def _function_in(value: Any) -> Any:
+    """Return the function of a kernel or a method, or the one that a library wraps; anything else as it is."""
+    function = getattr(value, "py_func", value)
+    if isinstance(function, MethodType):
+        return function.__func__
+    if isinstance(function, FunctionType | type) or is_users(type(function).__module__):
+        return function
+    return getattr(function, "__wrapped__", function)  # as of numba.vectorize and functools.cache
+
+
 def _slots_of(kind: type) -> tuple[str, ...]:
     slots = vars(kind).get("__slots__", ())
     return (slots,) if isinstance(slots, str) else tuple(slots)
@@ -146,6 +165,10 @@ def _names_in(code: CodeType) -> list[str]:
         if isinstance(constant, CodeType):
             names += _names_in(constant)
     return list(dict.fromkeys(names))
+
+
+def _is_library_module(value: Any) -> bool:
+    return isinstance(value, ModuleType) and not is_users(value.__name__)
 
 
 def is_users(module: str | None) -> bool:

@@ -293,6 +293,40 @@ def test_machine_code_of_a_users_kernel_counts_for_what_it_calls(
     assert found_on_disk == [0, 1, 0]
 
 
+def stored_in_closure(factor: float) -> Any:
+    from papertape.engine.jit.dispatch import Kernel
+
+    def scaled(value: float) -> float:
+        return factor * value
+
+    stored = Kernel(scaled)
+    stored.enable_caching()
+    return stored
+
+
+@needs_dispatch
+def test_kernels_that_one_line_makes_are_all_found_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each put its own in the place of the others, and every start compiled all of them."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    answers, found_on_disk = [], []
+    for factor in (2.0, 3.0, 2.0, 3.0):
+        stored = stored_in_closure(factor)
+        answers.append(stored(5.0))
+        found_on_disk.append(sum(stored._cache_hits.values()))
+
+    assert answers == [10.0, 15.0, 10.0, 15.0]
+    assert found_on_disk == [0, 0, 1, 1]
+
+
+def test_code_that_belongs_to_no_module_is_a_kernel() -> None:
+    made = FunctionType(twofold.__code__, {})
+    assert made.__module__ is None
+
+    assert kernel(made)(5.0) == 10.0
+
+
 @needs_dispatch
 def test_what_cannot_be_kept_is_compiled_and_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

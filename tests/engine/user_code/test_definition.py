@@ -3,13 +3,20 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import time
+from decimal import Decimal
+from functools import cache, partial
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
+import numba
 import pytest
 
 from papertape.engine.features.own.definition import definition_of
 from papertape.engine.features.own.names import as_feature
+from papertape.engine.user_code.definition import digest_of
 
 BASE = '''
 from papertape import kernel_feature, table_feature
@@ -143,9 +150,21 @@ class Holder:
         return float(len(self.held))
 
 
+def twofold(value: float) -> float:
+    return 2.0 * value
+
+
+def threefold(value: float) -> float:
+    return 3.0 * value
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
-    [([1], [2]), ({"a": 1}, {"a": 2}), ({"a"}, {"b"}), ((1, "1"), ("1", 1)), (Holder([1]), Holder([2]))],
+    [
+        ([1], [2]), ({"a": 1}, {"a": 2}), ({"a"}, {"b"}), ((1, "1"), ("1", 1)), (Holder([1]), Holder([2])),
+        (time(9, 30), time(10, 0)), (Decimal("0.1"), Decimal("0.2")), (partial(pow, 2), partial(pow, 3)),
+        (cache(twofold), cache(threefold)), (numba.vectorize(twofold), numba.vectorize(threefold)),
+    ],
 )  # fmt: skip
 def test_what_an_instance_holds_belongs_to_it(one: Any, other: Any) -> None:
     first, again, second = (definition_of(as_feature(Holder(x))) for x in (one, one, other))
@@ -158,3 +177,26 @@ def test_what_holds_itself_ends() -> None:
     held.append(held)
 
     assert definition_of(as_feature(Holder(held)))
+
+
+def asks(value: float) -> float:
+    return outer.inner.helper(value)  # type: ignore[name-defined, no-any-return] # noqa: F821 # of each copy
+
+
+def asking(helper: Callable[[float], float], is_closure: bool) -> Callable[[float], float]:
+    """Return a function that finds another in a module, in one of a module by its global name or in its closure."""
+    inner, outer = ModuleType("inner_of_users"), ModuleType("outer_of_users")
+    vars(inner).update(helper=helper, outer=outer)
+    vars(outer).update(inner=inner)
+    if is_closure:
+        return lambda value: inner.helper(value)  # type: ignore[no-any-return]
+    return FunctionType(asks.__code__, {"__name__": __name__, "outer": outer})
+
+
+@pytest.mark.parametrize("is_closure", [False, True])
+def test_what_code_finds_in_modules_belongs_to_it(is_closure: bool) -> None:
+    first, again, second = (
+        digest_of(asking(helper, is_closure)) for helper in (twofold, twofold, threefold)
+    )
+
+    assert first == again != second
