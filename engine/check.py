@@ -61,6 +61,15 @@ def split_instants(candles: Rows, n_symbols: int) -> tuple[Rows, Rows]:
     return candles[:complete], candles[complete:]
 
 
+@kernel
+def has_unlisted(candles: Rows) -> bool:
+    """Return whether a market has not begun at some candle."""
+    bits = 0
+    for row in range(len(candles)):
+        bits |= candles[row].flag_bits
+    return bits & FLAG_UNLISTED != 0
+
+
 def begun(candles: Rows, unlisted: IntArray) -> Iterator[tuple[Rows, list[int]]]:
     """
     Yield complete instants in parts, each with the symbols whose first candle is in the part's first instant.
@@ -71,10 +80,10 @@ def begun(candles: Rows, unlisted: IntArray) -> Iterator[tuple[Rows, list[int]]]
     if n_symbols == _BY_ITSELF:
         yield candles, []
         return
-    flags = (candles["flag_bits"] & FLAG_UNLISTED != 0).reshape(-1, n_symbols)
-    if not unlisted.any() and not flags.any():
+    if not unlisted.any() and not has_unlisted(locked_rows(candles)):
         yield candles, []
         return
+    flags = (candles["flag_bits"] & FLAG_UNLISTED != 0).reshape(-1, n_symbols)
     before = np.concatenate([unlisted[None, :] != 0, flags[:-1]])
     first = before & ~flags
     starts = np.flatnonzero(first.any(axis=1))

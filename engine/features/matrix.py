@@ -20,7 +20,7 @@ from papertape.engine.features.known import KnownSeries
 from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.features.own.faults import FeatureFaults
 from papertape.engine.features.requests import split_request
-from papertape.engine.features.series import BLOCK, FeatureSeries, as_of, as_of_traded
+from papertape.engine.features.series import BLOCK, FeatureLanes, FeatureSeries, as_of, as_of_traded
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
 
@@ -52,10 +52,8 @@ class FeatureMatrix:
     Lanes by symbol and timeframe, advanced together.
 
     block  instants that are taken at a time, at most; most: candles of the strategy's timeframe that close in them, at most
-    has_absent  a candle of the strategy's may be absent as a whole; of a reading it is known that none is
+    has_absent  a candle of the strategy's in the newest block was absent as a whole
     """
-
-    has_absent: Final = True
 
     def __init__(
         self,
@@ -78,6 +76,9 @@ class FeatureMatrix:
         self._own = own
         self.faults = FeatureFaults()
         wanted = list(_wanted(symbols, timeframe, requests))
+        self.block = BLOCK
+        self.has_absent = False
+        self._together: list[FeatureLanes] = []
         self._lanes = {
             frame: self._lanes_of(frame, base_timeframe, wanted)
             for frame in dict.fromkeys((timeframe, *(each.timeframe for each in wanted)))
@@ -87,13 +88,15 @@ class FeatureMatrix:
             for frame, lanes in self._lanes.items()
             for symbol, lane in lanes.items()
         ]
+        # What a call for all symbols leaves to be computed for each.
+        self._apart = [each for each in self._each if each[2].is_more]
         has_series = any(lane.plan.has_series for _, _, lane in self._each)
         self.known = KnownSeries(
-            self.n_symbols, timeframe_ms(base_timeframe), BLOCK, has_series, has_marks
+            self.n_symbols, timeframe_ms(base_timeframe), self.block, has_series, has_marks
         )
         # Of the strategy's timeframe every symbol has one.
         self.main = list(self._lanes[timeframe].values())
-        self.block, self.most = BLOCK, self.main[0].closed.size
+        self.most = self.main[0].closed.size
         self._sources = self._order(wanted)
         self._told: list[Rows] = []
         self._events = np.zeros(_EVENT_ROWS if is_telling else 1, EVENT)
@@ -116,15 +119,20 @@ class FeatureMatrix:
             raise ConfigError(
                 f"features: timeframe {frame} is not a multiple of the base {base_timeframe}"
             )
-        lanes = {}
         here = [each for each in wanted if each.timeframe == frame]
         own = [each.name for each in here if each.symbol == _OWN]
+        asking: dict[tuple[str, ...], list[int]] = {}
         for symbol in range(self.n_symbols):
             others = [each.name for each in here if each.symbol == symbol]
             if own or others or frame == self.timeframe:
-                plan = plan_features((*own, *others), length_ms, self._own)
-                lanes[symbol] = FeatureSeries(plan, base_ms, length_ms)
-        return lanes
+                asking.setdefault((*own, *others), []).append(symbol)
+        lanes: dict[int, FeatureSeries] = {}
+        for requests, symbols in asking.items():
+            plan = plan_features(requests, length_ms, self._own)
+            together = FeatureLanes(plan, base_ms, length_ms, symbols, self.n_symbols, self.block)
+            self._together.append(together)
+            lanes |= dict(zip(symbols, together.each, strict=True))
+        return dict(sorted(lanes.items()))
 
     def _order(self, wanted: Sequence[_Wanted]) -> dict[str, _Source]:
         """Return where every requested column comes from, by its name, in order."""
@@ -137,10 +145,12 @@ class FeatureMatrix:
 
     def advance(self, candles: Rows, n: int) -> tuple[int, IntArray]:
         """Take `n` complete instants; return how many strategy candles closed, and at which instants."""
-        assert n <= BLOCK
+        assert n <= self.block
         values = self.known.advance(candles, n)
-        for frame, symbol, lane in self._each:
-            lane.advance(candles, symbol, self.n_symbols, n, self._events, values[symbol])
+        for lanes in self._together:
+            lanes.advance(candles, n, values)
+        for frame, symbol, lane in self._apart:
+            lane.perceive(self._events)
             if lane.written[0]:
                 self._told.append(lane.told(candles, symbol, self.n_symbols, self._events))
             if lane.bad_values:
@@ -149,6 +159,7 @@ class FeatureMatrix:
                 self.faults.add(lane.bad_values, symbol, at, known_ms)
         closed = self.main[0].n_closed
         assert all(lane.n_closed == closed for lane in self.main)
+        self.has_absent = any(lanes.has_absent for lanes in self._together)
         return closed, self.main[0].closed_at
 
     def restart(self, symbol: int) -> None:

@@ -121,8 +121,9 @@ class Reading:
         """Yield the candles in blocks, each with the number of its first instant; symbols that begin are begun anew."""
         n_symbols, done = len(self.symbols), 0
         unlisted = np.zeros(n_symbols, np.int64)
-        for row in range(0, len(self.candles), BLOCK * n_symbols):
-            for part, listed in begun(self.candles[row : row + BLOCK * n_symbols], unlisted):
+        rows = frames.block * n_symbols
+        for row in range(0, len(self.candles), rows):
+            for part, listed in begun(self.candles[row : row + rows], unlisted):
                 for symbol in listed:
                     frames.restart(symbol)
                 yield done, part

@@ -2,10 +2,11 @@
 A lane: one symbol on one timeframe, from base candles to feature values.
 
 Base candles are gathered into candles of the lane's timeframe by the clock, pushed into a sliding history of
-columns, and every requested feature is computed for those that closed: one kernel call for a whole batch. The
-history keeps just the candles that the longest window needs; what lies before them is forgotten.
+columns, and every requested feature is computed for those that closed: one kernel call for a whole batch of all symbols
+that ask for the same. The history keeps just the candles that the longest window needs; what lies before them is forgotten.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,25 +18,61 @@ from papertape.engine.features.history import N_CANDLE_ROWS, N_ROWS
 from papertape.engine.features.own.base import NewCandles
 from papertape.engine.features.own.series import BadValue, OwnSeries
 from papertape.engine.features.resample import FRAME_STATE, aggregate
-from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, kernel
+from papertape.engine.jit import (
+    FloatArray,
+    IntArray,
+    Rows,
+    copy_rows,
+    inlined_kernel,
+    join_rows,
+    kernel,
+)
 
 BLOCK: Final = 2048  # base candles of one symbol that a step takes at a time
-_NO_SERIES: Final[FloatArray] = np.zeros((0, 0))
 
 
 @kernel
 def advance(
-    candles: Rows, first: int, stride: int, n: int, base_ms: int, length_ms: int, frame: Rows, closed: Rows,
-    closed_at: IntArray, history: FloatArray, look_back: int, cursor: IntArray, program: Rows, slab: FloatArray,
-    out: FloatArray, known: FloatArray,
-) -> int:  # fmt: skip
+    candles: Rows, symbols: IntArray, n_symbols: int, n: int, base_ms: int, length_ms: int, frames: Rows, closed: Rows,
+    closed_at: IntArray, history: FloatArray, look_back: int, cursors: IntArray, program: Rows, slabs: FloatArray,
+    out: FloatArray, known: FloatArray, latest: FloatArray, latest_flags: IntArray,
+) -> None:  # fmt: skip
     """
-    Take `n` base candles and return how many candles of the lane closed; their technical features are in `out`.
+    Take the candles of `n` complete instants into the lanes of some symbols; the technical features of what closed are in `out`.
 
-    cursor  shape (2,): the end of the used part of `history`, and how many candles were ever pushed
-    known   shape (n_series, >= n), what was known of series at each base candle; or (0, 0): none is read
+    symbols  numbers of the lanes' symbols among `n_symbols`; the other arrays have a lane in each row
+    cursors  shape (n_lanes, 4): the end of the used part of `history`, how many candles were ever pushed, how many closed
+             now, and whether one of those was absent as a whole
+    known    shape (n_symbols, n_series, >= n), what was known of series at each base candle; or (n_symbols, 0, 0): none is read
+    latest, latest_flags  values and flags of the newest candle before those that close now
     """
-    n_closed = aggregate(candles, first, stride, n, base_ms, length_ms, frame[0], closed, closed_at)
+    for lane in range(len(symbols)):
+        symbol, cursor = symbols[lane], cursors[lane]
+        newest = cursor[2] - 1
+        if newest >= 0:
+            for column in range(latest.shape[1]):
+                latest[lane, column] = out[lane, column, newest]
+            latest_flags[lane, 0] = closed[lane, newest].flag_bits
+        n_closed = aggregate(
+            candles, symbol, n_symbols, n, base_ms, length_ms, frames[lane], closed[lane],
+            closed_at[lane],
+        )  # fmt: skip
+        push(
+            history[lane], look_back, cursor, closed[lane], closed_at[lane], known[symbol], n_closed,
+        )  # fmt: skip
+        if n_closed > 0:
+            end, count = cursor[0], cursor[1] - n_closed
+            measure_all(
+                history[lane], end - n_closed, end, count, program, slabs[lane], out[lane]
+            )  # fmt: skip
+
+
+@inlined_kernel
+def push(
+    history: FloatArray, look_back: int, cursor: IntArray, closed: Rows, closed_at: IntArray, known: FloatArray,
+    n_closed: int,
+) -> None:  # fmt: skip
+    """Append what closed to a lane's history, whose oldest candles make room."""
     end = cursor[0]
     if end + n_closed > history.shape[1]:
         kept = min(end, look_back)
@@ -43,8 +80,10 @@ def advance(
             for index in range(kept):
                 history[column, index] = history[column, end - kept + index]
         end = kept
+    bits = 0
     for index in range(n_closed):
         candle = closed[index]
+        bits |= candle.flag_bits
         history[0, end + index] = candle.open_ms
         history[1, end + index] = candle.open
         history[2, end + index] = candle.high
@@ -53,74 +92,115 @@ def advance(
         history[5, end + index] = candle.volume
         for kind in range(known.shape[0]):
             history[N_CANDLE_ROWS + kind, end + index] = known[kind, closed_at[index]]
-    if n_closed > 0:
-        measure_all(history, end, end + n_closed, cursor[1], program, slab, out)
     cursor[0] = end + n_closed
     cursor[1] += n_closed
-    return n_closed
+    cursor[2] = n_closed
+    cursor[3] = bits & FLAG_ABSENT
+
+
+class FeatureLanes:
+    """
+    Lanes of one timeframe that ask for the same, advanced together; every array has a lane in each row.
+
+    each        the lane of every symbol in `symbols`, in that order
+    has_absent  a candle that closed in the newest `advance` was absent as a whole
+    """
+
+    def __init__(
+        self,
+        plan: FeaturePlan,
+        base_ms: int,
+        length_ms: int,
+        symbols: Sequence[int] = (0,),
+        n_symbols: int = 1,
+        block: int = BLOCK,
+    ) -> None:
+        """Make lanes of some of `n_symbols` symbols, for `block` base candles of each at a time."""
+        self.plan, self.base_ms, self.length_ms = plan, base_ms, length_ms
+        self.symbols: IntArray = np.array(symbols, np.int64)
+        self._n_symbols = n_symbols
+        n = len(symbols)
+        # A base candle closes at most two candles of a lane, and that only after a gap.
+        most = 2 * block + 2
+        self.closed = np.zeros((n, most), CANDLE)
+        self.closed_at = np.zeros((n, most), np.int64)
+        # One row more than there are columns: a model writes its probability beside what it read.
+        self.out: FloatArray = np.full((n, len(plan.columns) + 1, most), np.nan)
+        n_rows = N_ROWS if plan.has_series else N_CANDLE_ROWS
+        self.history: FloatArray = np.zeros((n, n_rows, plan.look_back + most))
+        self.cursors = np.zeros((n, 4), np.int64)
+        self.frames = np.zeros(n, FRAME_STATE)
+        self.states = join_rows([plan.initial_state() for _ in symbols])
+        self.slabs: FloatArray = self.states.view(np.float64).reshape(n, -1)
+        self.latest: FloatArray = np.full((n, len(plan.columns) + 1), np.nan)
+        self.latest_flags = np.zeros((n, 1), np.int64)
+        self._no_series: FloatArray = np.zeros((n_symbols, 0, 0))
+        self.has_absent = False
+        self.each = [FeatureSeries(self, row) for row in range(n)]
+
+    def advance(self, candles: Rows, n: int, known: FloatArray | None = None) -> None:
+        """
+        Take the candles of `n` complete instants.
+
+        known  shape (n_symbols, n_series, >= n), what was known of series at each, where the plan reads any
+        """
+        advance(
+            candles, self.symbols, self._n_symbols, n, self.base_ms, self.length_ms, self.frames,
+            self.closed, self.closed_at, self.history, self.plan.look_back, self.cursors,
+            self.plan.program, self.slabs, self.out,
+            self._no_series if known is None or not self.plan.has_series else known,
+            self.latest, self.latest_flags,
+        )  # fmt: skip
+        self.has_absent = False
+        for lane, (_, _, n_closed, is_absent) in zip(self.each, self.cursors.tolist(), strict=True):
+            lane.n_closed = n_closed
+            self.has_absent |= is_absent != 0
 
 
 class FeatureSeries:
-    """The buffers and the state of one symbol on one timeframe."""
+    """
+    One symbol on one timeframe: its row of every array of its `FeatureLanes`.
 
-    def __init__(self, plan: FeaturePlan, base_ms: int, length_ms: int) -> None:
-        self.plan = plan
-        self.base_ms = base_ms
-        self.length_ms = length_ms
-        # A base candle closes at most two candles of a lane, and that only after a gap.
-        most = 2 * BLOCK + 2
-        self.closed = np.zeros(most, CANDLE)
-        self.closed_at = np.zeros(most, np.int64)
-        # One row more than there are columns: a model writes its probability beside what it read.
-        self.out: FloatArray = np.full((len(plan.columns) + 1, most), np.nan)
-        n_rows = N_ROWS if plan.has_series else N_CANDLE_ROWS
-        self.history: FloatArray = np.zeros((n_rows, plan.look_back + 2 * most))
-        self.cursor = np.zeros(2, np.int64)
-        self.frame = np.zeros(1, FRAME_STATE)
-        self.state = plan.initial_state()
-        self.slab: FloatArray = self.state.view(np.float64).reshape(-1)
-        self.latest: FloatArray = np.full(len(plan.columns) + 1, np.nan)
-        self.latest_flags = np.zeros(1, np.int64)  # of the candle that `latest` is of
+    latest, latest_flags  values and flags of the newest candle before those of the newest `advance`
+    bad_values            of the newest `perceive`
+    """
+
+    def __init__(self, lanes: FeatureLanes, row: int) -> None:
+        self.plan = lanes.plan
+        self.base_ms = lanes.base_ms
+        self.length_ms = lanes.length_ms
+        self.closed, self.closed_at = lanes.closed[row], lanes.closed_at[row]
+        self.out: FloatArray = lanes.out[row]
+        self.history: FloatArray = lanes.history[row]
+        self.cursor, self.frame = lanes.cursors[row], lanes.frames[row : row + 1]
+        self.state, self.slab = lanes.states[row : row + 1], lanes.slabs[row]
+        self.latest, self.latest_flags = lanes.latest[row], lanes.latest_flags[row]
         self.n_closed = 0
         self.written = np.zeros(1, np.int64)
-        self._own = OwnSeries(plan.own, self.slab) if plan.own else None
-        self.bad_values: list[BadValue] = []  # of the newest `advance`
+        self._own = OwnSeries(self.plan.own, self.slab) if self.plan.own else None
+        self.bad_values: list[BadValue] = []
 
-    def advance(
-        self,
-        candles: Rows,
-        symbol: int,
-        n_symbols: int,
-        n: int,
-        events: Rows,
-        known: FloatArray = _NO_SERIES,
-    ) -> int:
+    @property
+    def is_more(self) -> bool:
+        """Return whether more is asked for than technical features."""
+        return bool(self.plan.structure) or self._own is not None
+
+    def perceive(self, events: Rows) -> None:
         """
-        Take this symbol's candles of `n` complete instants; return how many lane candles closed.
+        Compute market structure and somebody's own features at what closed in the newest `advance`.
 
         events  EVENT, a buffer; the first `written[0]` rows are new afterwards
-        known   what was known of series at each of them, where the plan reads any
         """
         self.written[0] = 0
-        if self.n_closed:
-            self.latest[:] = self.out[:, self.n_closed - 1]
-            self.latest_flags[0] = self.closed["flag_bits"][self.n_closed - 1]
-        self.n_closed = advance(
-            candles, symbol, n_symbols, n, self.base_ms, self.length_ms, self.frame, self.closed,
-            self.closed_at, self.history, self.plan.look_back, self.cursor, self.plan.program,
-            self.slab, self.out, known if self.plan.has_series else _NO_SERIES,
-        )  # fmt: skip
+        end, count = self.cursor[:2].tolist()
         if self.plan.structure and self.n_closed:
-            end, count = self.cursor.tolist()
             perceive_structure(
                 self.history, end - self.n_closed, end, count - self.n_closed, self.plan, self.slab,
                 self.out, events, self.written,
             )  # fmt: skip
         if self._own is not None:
-            end, count = self.cursor.tolist()
             new = NewCandles(self.history, end - self.n_closed, end, count - self.n_closed)
             self.bad_values = self._own.update(new, self.out)
-        return self.n_closed
 
     def restart(self) -> None:
         """Forget every candle but those of the forming bucket: what comes next is the first."""
@@ -157,7 +237,7 @@ class FeatureSeries:
             "frame": self.frame.copy(),
             "features": self.state.copy(),
             "history": tail,
-            "count": self.cursor[1:].copy(),
+            "count": self.cursor[1:2].copy(),
             "latest": latest.copy(),
             "latest_flags": flags.copy(),
         }
@@ -170,7 +250,8 @@ class FeatureSeries:
         count = int(saved["count"][0])
         kept = min(count, look_back)
         self.history[:, :kept] = saved["history"][:, look_back - kept :]
-        self.cursor[:] = (kept, count)
+        self.cursor[:] = 0
+        self.cursor[:2] = (kept, count)
         self.latest[:] = saved["latest"]
         self.latest_flags[:] = saved["latest_flags"]
         self.out[-1] = np.nan

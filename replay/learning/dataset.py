@@ -11,7 +11,6 @@ from papertape.engine.features import columns_of
 from papertape.engine.features.matrix import FeatureMatrix
 from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.features.own.definition import definitions_of
-from papertape.engine.features.series import BLOCK
 from papertape.engine.jit import FloatArray, IntArray, Rows
 from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.inference.current import MODEL_ATR
@@ -59,7 +58,7 @@ def dataset_of(
     picked = [frames.columns.index(name) for name in (*columns, MODEL_ATR)]
     signals = _own_signals(asker, [symbols[symbol] for symbol in taken], frames.columns)
     feed = ReplayFeed(
-        candles, base_ms, gaps=gaps, batch_rows=BLOCK * n_symbols, on_progress=on_progress
+        candles, base_ms, gaps=gaps, batch_rows=frames.block * n_symbols, on_progress=on_progress
     )
     times: list[IntArray] = []
     values: list[list[FloatArray]] = [[] for _ in taken]

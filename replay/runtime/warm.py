@@ -13,7 +13,7 @@ from papertape.engine.features import plan_features
 from papertape.engine.features.compute import perceive_structure
 from papertape.engine.features.own.base import Found, NewCandles, OwnFeature, Runner
 from papertape.engine.features.own.kernels import KernelFeature
-from papertape.engine.features.series import FeatureSeries
+from papertape.engine.features.series import FeatureLanes
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, Rows, kernel, locked_rows
 from papertape.engine.model.gate.bets import Unseen, bet
@@ -91,7 +91,7 @@ def compile_execution() -> None:
 
 def compile_structure() -> None:
     """Compile market structure."""
-    lane = FeatureSeries(plan_features(("smc",), _MINUTE_MS), _MINUTE_MS, _MINUTE_MS)
+    lane = FeatureLanes(plan_features(("smc",), _MINUTE_MS), _MINUTE_MS, _MINUTE_MS).each[0]
     nobody = np.zeros(1, EVENT)
     perceive_structure(lane.history, 0, 1, 0, lane.plan, lane.slab, lane.out, nobody, lane.written)
 

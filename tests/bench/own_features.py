@@ -14,7 +14,7 @@ from papertape.engine.features.own.base import NewCandles, OwnFeature
 from papertape.engine.features.own.kernels import kernel_feature
 from papertape.engine.features.own.names import own_features
 from papertape.engine.features.own.series import OwnSeries
-from papertape.engine.features.series import BLOCK, FeatureSeries
+from papertape.engine.features.series import BLOCK, FeatureLanes
 from papertape.engine.features.smc import EVENT
 from papertape.engine.features.trend import AVERAGE
 from papertape.engine.jit import FloatArray, Rows
@@ -119,16 +119,18 @@ def _series(request: str | OwnFeature, candles: Rows) -> Callable[[], FloatArray
     """Return a run of one symbol with one feature, which gives the newest batch of values."""
     own = {} if isinstance(request, str) else {request.name: request}
     plan = plan_features((request,) if isinstance(request, str) else tuple(own), own=own)
-    series = FeatureSeries(plan, _MINUTE_MS, _MINUTE_MS)
+    lanes = FeatureLanes(plan, _MINUTE_MS, _MINUTE_MS)
+    series = lanes.each[0]
     nobody = np.zeros(1, EVENT)
 
     def run() -> FloatArray:
         series.restart()
         for first in range(0, len(candles), BLOCK):
             part = candles[first : first + BLOCK]
-            n = series.advance(part, 0, 1, len(part), nobody)
+            lanes.advance(part, len(part))
+            series.perceive(nobody)
             assert not series.bad_values, series.bad_values[0]
-        return series.out[0, :n].copy()
+        return series.out[0, : series.n_closed].copy()
 
     return run
 
