@@ -34,7 +34,9 @@ def test_research_commands_print_what_is_shown(tmp_path: Path, inside: Inside) -
     assert len(lines) == 22
 
     for command, code, shown in lines:
-        done = inside(*shlex.split(command)[1:], cwd=tmp_path)
+        program, *words = shlex.split(command)
+        done = inside(*words, cwd=tmp_path)
 
+        assert program == "papertape"
         assert done.returncode == code, done.stderr
         assert is_shown([line for line in shown if line], done.stdout), done.stdout

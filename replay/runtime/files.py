@@ -15,6 +15,8 @@ from papertape.engine.errors import ConfigError, DataError
 
 _HERE: Final = -100  # AT_FDCWD of Linux
 _EXCHANGE: Final = 2  # RENAME_EXCHANGE of Linux
+# Of a temporary name: `.a.old.tmp` is somebody's, and `.a.b.0123abcd.tmp` is of another folder than `a`.
+_LEFT: Final = "[0-9a-f]" * 8
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -54,7 +56,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     temporary, number = _begun(place)
     try:
         yield temporary
-        for path in temporary.rglob("*"):
+        for path in (*temporary.rglob("*"), temporary):
             _flush(path)
         _give_name(temporary, place)
     except BaseException:
@@ -101,7 +103,7 @@ def _give_name(new: Path, place: Path) -> None:
 
 def _remove_left(place: Path) -> None:
     """Remove what nobody holds any more of what was written to have this name."""
-    for path in place.parent.glob(f".{glob.escape(place.name)}.*.tmp"):
+    for path in place.parent.glob(f".{glob.escape(place.name)}.{_LEFT}.tmp"):
         remove_unheld(path)
 
 

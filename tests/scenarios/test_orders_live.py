@@ -28,9 +28,9 @@ SHORT = (tape("AAA", 60, 5), tape("BBB", 60, 6))
 # Half an hour until the fault, which takes four minutes at most, and eleven after it.
 BRIEF = (tape("AAA", 46, 5), tape("BBB", 46, 6))
 WAYS = [
-    (protocol, candles)
-    for candles in ("stream", "trades", "poll")
-    for protocol in ("compact", "legacy")
+    (protocol, candles, 2 * ((is_legacy + number) % 2))
+    for number, candles in enumerate(("stream", "trades", "poll"))
+    for is_legacy, protocol in enumerate(("compact", "legacy"))
 ]
 
 
@@ -83,10 +83,7 @@ def test_hours_of_every_order_through_sockets(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("protocol", "candles", "latency"),
-    [(*way, 2 * (number % 2)) for number, way in enumerate(WAYS)],
-)
+@pytest.mark.parametrize(("protocol", "candles", "latency"), WAYS)
 def test_every_order_by_every_protocol_and_with_latency(
     protocol: str, candles: str, latency: int, tmp_path: Path
 ) -> None:

@@ -137,3 +137,34 @@ def test_a_folder_that_somebody_writes_now_is_not_taken_for_one_that_was_left(
 
     assert held_in(folder) == {"first"}
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_only_what_was_written_to_have_the_same_name_is_taken_for_what_was_left(
+    tmp_path: Path,
+) -> None:
+    """Of `a.b` the only whole ones may lie beside its name; a folder of a user's own is nobody's."""
+    others = {tmp_path / name for name in (".a.b.0123abcd.tmp", ".a.of-monday.tmp")}
+    left = tmp_path / ".a.0123abcd.tmp"
+    for path in (*others, left):
+        path.mkdir()
+
+    save(tmp_path / "a", "new")
+
+    assert set(tmp_path.iterdir()) == {tmp_path / "a", *others}
+
+
+def test_names_in_a_folder_are_on_the_disk_before_it_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    by_itself = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda number: (flushed.append(os.fstat(number).st_ino), by_itself(number))
+    )
+
+    with whole_folder(tmp_path / "a") as new:
+        (new / "inner").mkdir()
+        (new / "inner" / "file").write_text("text")
+        asked = {path.stat().st_ino for path in (new, *new.rglob("*"))}
+
+    assert set(flushed) == asked | {tmp_path.stat().st_ino}
