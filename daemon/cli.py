@@ -187,12 +187,14 @@ def _open_streams() -> None:
     """
     Let whatever is printed be printable: into nothing where a stream is closed, with `?` for a letter that stdout has not.
 
-    The number of a closed stream is taken at once, before a file of ours has it and is written into.
+    The number of a closed stream is taken at once, before a file of ours has it and is written into, here or in a process
+    of ours.
     """
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            mode = "r" if name == "stdin" else "w"
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
+            stream = open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="replace")
 

@@ -69,6 +69,21 @@ def test_output_that_goes_nowhere_is_no_fault() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_what_we_start_has_somewhere_to_print_when_output_is_closed(tmp_path: Path) -> None:
+    """Else the first file that it opens is its output."""
+    opened = tmp_path / "opened"
+    child = f"print('!', flush=True); print(open({str(opened)!r}, 'w').fileno() > 2, file=open({str(opened)!r}, 'a'))"
+    program = (
+        "import subprocess, sys; from papertape.daemon.cli import _open_streams; _open_streams(); "
+        f"subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    )
+
+    command = ["/bin/sh", "-c", 'exec "$0" -c "$1" >&- 2>&- <&-', sys.executable, program]
+    subprocess.run(command, timeout=60, check=True)
+
+    assert opened.read_text() == "True\n"
+
+
 def test_a_letter_that_the_terminal_has_not_is_a_question_mark() -> None:
     asked = ASKED.format(lines=["--version"]).replace("loaded:", "±")
 
