@@ -41,12 +41,17 @@ class LaneEnding(NamedTuple):
     is_over: bool
 
 
+def is_built_in(strategy: object) -> bool:
+    """Return whether a strategy is one of ours, so that asking it runs nobody else's code."""
+    return type(strategy).__module__.partition(".")[0] == "papertape"
+
+
 def is_lane(spec: EngineSpec) -> bool:
     """Return whether an account of a specification can be run so: one market without margin, one built-in strategy in a kernel."""
     strategy = spec.strategy
     return (
         is_kernel(strategy)
-        and type(strategy).__module__.partition(".")[0] == "papertape"
+        and is_built_in(strategy)
         and len(spec.markets) == 1
         and not spec.markets[0].leverage
         and len(spec.strategies) == 1

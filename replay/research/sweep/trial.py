@@ -13,6 +13,7 @@ import orjson
 
 from papertape.engine.errors import ConfigError, PapertapeError
 from papertape.engine.jit import FloatArray, Rows
+from papertape.engine.lanes.runs import is_built_in
 from papertape.engine.spec import EngineSpec
 from papertape.replay.backtesting.doubts import data_sentences
 from papertape.replay.backtesting.prepare import RunPlan, checked_cuts, prepared
@@ -278,12 +279,13 @@ class TrialRunner:
         return config, plan, configuration_digest(config)
 
     def _read_ahead(self, config: Config, family: Family, parameters: Mapping[str, Any]) -> None:
-        """Compute what the trials that are expected will read, once."""
+        """Compute what the trials that are expected will read, once; what a user's code would do here would end every trial."""
         axes, self._axes = self._axes, ()
-        if axes and is_shareable(family.plan.spec):
+        spec = family.plan.spec
+        if axes and is_built_in(spec.strategy) and is_shareable(spec):
             with suppress(PapertapeError):  # the trial that asks for what cannot be read says so
                 shared = self._reader.shared(config, family.plan)
-                shared.read_ahead(family.plan.spec.timeframe, family.requests(axes, parameters))
+                shared.read_ahead(spec.timeframe, family.requests(axes, parameters))
 
     def run(
         self,

@@ -272,6 +272,31 @@ def test_what_a_grid_asks_for_is_computed_in_one_pass_and_is_the_same(
     assert [alone.run(0, row.changes).digest for row in rows] == [row.digest for row in rows]
 
 
+class Moody:
+    """A user's strategy that fails when it is asked with one of its values."""
+
+    def __init__(self, period: int = 4) -> None:
+        self.period = period
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        if self.period == 5:
+            raise ValueError("never five")
+        return (f"ema_{self.period}",)
+
+    def decide(self, view: object) -> None:
+        """Never trade."""
+
+
+def test_a_trial_does_not_ask_a_users_strategy_about_the_values_of_others() -> None:
+    axis = Axis("strategy.parameters.period", (4, 5))
+    config = with_changes(Config(), SMALL | {"strategy.name": f"{__name__}:Moody"})
+
+    row = TrialRunner(config, ONE, space=make_space([axis])).run(0, {axis.key: 4})
+
+    assert row.outcome == "done"
+
+
 @pytest.mark.parametrize("request_text", ["funding_rate", "BBB:open_interest@4h", "my_own"])
 def test_what_candles_do_not_say_is_not_shared(request_text: str) -> None:
     assert not reading.is_readable(("rsi_14", request_text))
