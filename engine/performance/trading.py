@@ -53,8 +53,20 @@ def put_trades(sheet: Sheet, trades: TradeFigures, units_per_quote: float) -> No
         less = trades.sums["unproven"] / units_per_quote
         sheet.notes.append(
             f"{n_unproven} {plural} entered inside a candle in which the stop lay, too, before or after: taken as not "
-            f"met; stopped there, they would have made {less:,.2f} quote less"
+            f"met; stopped there, they would have made {_amount(less)} quote less"
         )
+
+
+def _amount(quote: float) -> str:
+    """
+    Return an amount as a note says it, in whatever currency: two decimals, below one its two leading digits.
+
+    >>> _amount(1234.567), _amount(-3.0), _amount(0.0000321), _amount(0.0)
+    ('1,234.57', '-3.00', '0.000032', '0')
+    """
+    if abs(quote) >= 1.0:
+        return f"{quote:,.2f}"
+    return str(np.format_float_positional(quote, precision=2, fractional=False, trim="-"))
 
 
 def _put_wins(sheet: Sheet, trades: TradeFigures, units_per_quote: float) -> None:
