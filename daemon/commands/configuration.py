@@ -39,7 +39,7 @@ def check_command(
     if as_json:
         print_json(config.model_dump(mode="json"))
     else:
-        console.print(f"{file}: fine")
+        say(f"{file}: fine")
 
 
 @config_app.command("init")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson
@@ -129,7 +130,8 @@ def _show(findings: list[Finding], as_json: bool) -> None:
     for name in ("", "row", "check", "expected", "observed"):
         table.add_column(name, overflow="fold")
     for found in findings:
-        table.add_row(found.status, found.row, found.check, found.expected, found.observed)
+        told = (found.row, found.check, found.expected, found.observed)
+        table.add_row(found.status, *map(escape, told))
     console.print(table)
     counts = {status: sum(found.status is status for found in findings) for status in FindingStatus}
     console.print(", ".join(f"{n} {status}" for status, n in counts.items() if n))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import pandas as pd
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson
@@ -201,7 +202,7 @@ def _study_table(table: pd.DataFrame) -> Table:
     ):  # fmt: skip
         shown.add_column(name, justify="right", no_wrap=True)
     for row in table.head(_SHOWN).to_dict("records"):
-        shown.add_row(*_cells({str(name): value for name, value in row.items()}))
+        shown.add_row(*map(escape, _cells({str(name): value for name, value in row.items()})))
     return shown
 
 

@@ -140,7 +140,7 @@ def list_command(store: TapeFolder = None, as_json: AsJson = False) -> None:
             if entry.problem:
                 say(f"! {entry.problem}")
     else:
-        console.print(f"{found.directory}: no tapes; bring one in with `papertape tape import`")
+        say(f"{found.directory}: no tapes; bring one in with `papertape tape import`")
 
 
 @tape_app.command("resample")

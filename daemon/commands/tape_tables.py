@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rich.markup import escape
 from rich.table import Table
 
 from papertape.daemon.commands.output import say
@@ -70,10 +71,10 @@ def tape_table(entries: Sequence[TapeEntry]) -> Table:
         table.add_column(name, justify="right" if name == "candles" else "left", no_wrap=True)
     for entry in entries:
         if entry.problem is not None:
-            table.add_row(entry.name, "", "unreadable", "", "")
+            table.add_row(escape(entry.name), "", "unreadable", "", "")
             continue
         about = entry.about
         first, last = (utc_text(int(about.get(name, 0))) for name in ("first_ms", "last_ms"))
         rows = f"{int(about.get('rows', 0)):,}"
-        table.add_row(entry.name, rows, first, last, str(about["sha256"])[:12])
+        table.add_row(escape(entry.name), rows, first, last, str(about["sha256"])[:12])
     return table

@@ -17,11 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import ccxt
+import pandas as pd
 import pytest
 
 import papertape.daemon.venues
 import papertape.replay.sources.ccxt_markets
 from papertape.daemon import cli
+from papertape.daemon.commands.doctor import _show
+from papertape.daemon.commands.output import console
+from papertape.daemon.commands.signals import _study_table
+from papertape.daemon.doctor.finding import Finding, FindingStatus
 from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.journal.sqlite_errors import as_sentence
 from papertape.daemon.monitoring.log import set_up_logging
@@ -34,7 +39,9 @@ from papertape.replay.runtime.clock import Clock
 from papertape.replay.runtime.listening import http_log
 from papertape.replay.sources.delta_products import Product
 from papertape.replay.sources.errors import RestRefused, RestUnavailable
+from papertape.replay.tapes.store import Store
 from papertape.replay.tapes.synthetic import synthesize
+from tests.support.commands import Inside
 from tests.support.fake_ccxt import FakePerpetuals
 from tests.support.journals import identity
 from tests.support.loopback import in_virtual_time
@@ -360,3 +367,34 @@ def test_an_account_does_not_open_without_leverage_tiers_that_the_venue_has(
     ]
     assert [row.leverage for row in found.markets[0].brackets] == [100.0, 50.0]
     assert (own.markets[0].brackets, own.markets[0].maintenance_rate) == ((), 0.02)
+
+
+def test_brackets_in_names_of_files_are_no_markup(tmp_path: Path, inside: Inside) -> None:
+    (tmp_path / "[").mkdir()
+    (tmp_path / "[" / "b].toml").write_text("")
+    Store(tmp_path / "tapes").save(synthesize("noise", 5, "1h", symbol="A[red]"))
+    (tmp_path / "tapes").joinpath("A[red]_1h.parquet").write_bytes(b"no tape")
+
+    assert inside("config", "check", "[/b].toml", cwd=tmp_path).stdout == "[/b].toml: fine\n"
+    assert inside("tape", "list", "--store", "[/x]", cwd=tmp_path).stdout.startswith("[/x]: no ")
+    listed = inside("tape", "list", cwd=tmp_path).stdout
+    assert [line.split()[0] for line in listed.splitlines()[1:3]] == [
+        "A[red]_1h",
+        "synthetic_A[red]_1h",
+    ]
+
+
+def test_brackets_in_what_was_observed_or_studied_are_no_markup(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _show([Finding("machine", "room", "1 GiB", "2 GiB at /[/x]", FindingStatus.OK)], as_json=False)
+    symbol = {"symbol": "A[/x]", "timeframe": "1h", "kind": "gap", "scale": "", "horizon_bars": 4}
+    figures = [
+        "count", "mean_bps", "random_bps", "excess_bps", "excess_low_bps", "excess_high_bps", "hit_rate",
+        "random_hit_rate", "favourable_atr", "adverse_atr", "net_bps", "q_value", "is_discovery",
+    ]  # fmt: skip
+    console.print(_study_table(pd.DataFrame([symbol | dict.fromkeys(figures, 1)])))
+
+    said = capsys.readouterr().out
+    assert "2 GiB at /[/x]" in said
+    assert "A[/x]" in said
