@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from rich.markup import escape
 from rich.table import Table
 
 from papertape.daemon.commands.terminal import plain_table
@@ -80,7 +81,9 @@ def worth_table(worth: Mapping[str, Any]) -> Table:
         limits = (group["lower"], group["upper"])
         shown = [f"{1_000.0 * limit:+.2f}" if limit is not None else "–" for limit in limits]
         table.add_row(
-            ", ".join(group["inputs"]), f"{1_000.0 * group['value']:+.2f}", " … ".join(shown)
+            escape(", ".join(group["inputs"])),
+            f"{1_000.0 * group['value']:+.2f}",
+            " … ".join(shown),
         )
     if len(groups) > MOST_GROUPS:
         rest = sum(group["value"] for group in groups[MOST_GROUPS:])

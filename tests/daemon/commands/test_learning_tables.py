@@ -24,7 +24,7 @@ def test_lines_of_an_ensemble_and_of_a_single_model() -> None:
 
 def test_worth_of_inputs_is_told_by_group_the_most_first() -> None:
     groups: list[dict[str, Any]] = [
-        {"inputs": ["rsi_14", "mfi_14"], "value": 0.0021, "lower": 0.0004, "upper": 0.0035},
+        {"inputs": ["rsi_14", "A[/x]:mfi_14"], "value": 0.0021, "lower": 0.0004, "upper": 0.0035},
         *({"inputs": [f"log_return_{n}"], "value": -0.0001, "lower": None, "upper": 0.0001} for n in range(12)),
     ]  # fmt: skip
     worth = {"rows": 700, "orders": 3, "groups": groups}
@@ -33,7 +33,10 @@ def test_worth_of_inputs_is_told_by_group_the_most_first() -> None:
         console.print(worth_table(worth))
 
     lines = [" ".join(line.split()) for line in capture.get().splitlines()]
-    assert lines[-13:-11] == ["rsi_14, mfi_14 +2.10 +0.40 … +3.50", "log_return_0 -0.10 – … +0.10"]
+    assert lines[-13:-11] == [
+        "rsi_14, A[/x]:mfi_14 +2.10 +0.40 … +3.50",
+        "log_return_0 -0.10 – … +0.10",
+    ]
     assert lines[-1] == "1 other -0.10"
 
 
