@@ -34,17 +34,20 @@ pictures: $(STAMP)
 research-pictures: $(STAMP)
 	$(BIN)/python -m tests.support.research_pictures
 
+# Some tests wait, for minutes even, so there is a worker more than cores.
+WORKERS := -n $$($(BIN)/python -c "import os; print(os.cpu_count() + 1)") --dist worksteal
+
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not soak"
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow and not soak"
 
 # What a few of the long proofs ask, 212 MB; where it cannot be had, off the net say, those are skipped.
 $(ORACLES): $(STAMP)
 	@if TORCH=$(TORCH) $(BIN)/python deploy/install.py --extra test --extra lint --extra oracles --editable; then touch $@; \
 	else echo "skipped: proofs beside purgedcv and skfolio, for they cannot be installed" >&2; fi
 
-# The long proofs, which .ci/run runs as well; some wait for minutes, so there is a worker more than cores.
+# The long proofs, which .ci/run runs as well.
 test-slow: $(ORACLES)
-	$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print(os.cpu_count() + 1)") --dist worksteal -m slow
+	$(BIN)/python -m pytest $(WORKERS) -m slow
 
 # The way out when a new numba breaks engine/jit's dispatch: the same answers by plain numba (kernels in a folder of their own).
 test-plain: $(STAMP)

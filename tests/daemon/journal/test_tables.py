@@ -1,6 +1,7 @@
 """Tables of a journal: which orders opened and closed a trade is told by journal, export and result alike."""
 
 import sqlite3
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,9 @@ class Opened:
 
     def all(self, statement: str) -> list[Any]:
         return self.connection.execute(statement).fetchall()
+
+    def one_moment(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def test_which_orders_opened_and_closed_a_trade(tmp_path: Path) -> None:
