@@ -3,7 +3,8 @@ Retention: old inputs leave `journal.db` for files in `tape/`, whole and in orde
 
 A file `inputs-FIRST-LAST.parquet` holds what the rows held, hashes included, so the journal can still be stepped and
 checked from its very beginning. The file is on the disk before the rows go; a kill between the two leaves both, and
-reading passes over what it has seen.
+reading passes over what it has seen. A journal that was restored from a backup may be older than files that lie there: what
+it goes on with is archived in their place, and they are kept as `aside-inputs-FIRST-LAST.parquet`.
 """
 
 import os
@@ -61,6 +62,7 @@ def write_archive(state: Path, journal: Journal, last: int) -> Path:
     """Write the inputs from the oldest to `last` to a file of their own and return its path."""
     first = journal.first_sequence
     path = state / "tape" / f"inputs-{first:012d}-{last:012d}.parquet"
+    _set_aside(state, first)
 
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -83,6 +85,21 @@ def write_archive(state: Path, journal: Journal, last: int) -> Path:
     write_whole(path, write)
     passes("archive.renamed")
     return path
+
+
+def _set_aside(state: Path, first: int) -> None:
+    """
+    Give files another name whose inputs begin where the rows still do, or later.
+
+    They are of a journal that had gone on before this one was restored, or what a kill left of an archive of these very rows.
+    """
+    for path in _files(state):
+        if int(path.name.split("-")[1]) >= first:
+            path.replace(path.with_name(f"aside-{path.name}"))
+
+
+def _files(state: Path) -> list[Path]:
+    return sorted((state / "tape").glob("inputs-*-*.parquet"))
 
 
 def forget(last: int) -> Work[None]:
@@ -130,7 +147,7 @@ def _archived(state: Path, last: int) -> Iterator[Input]:
     import pyarrow.parquet as pq
 
     sequence, before = 0, GENESIS
-    for path in sorted((state / "tape").glob("inputs-*.parquet")):
+    for path in _files(state):
         if sequence >= last:
             return
         for batch in pq.ParquetFile(path).iter_batches(_GROUP_ROWS):

@@ -345,6 +345,34 @@ def test_whoever_reads_misses_nothing_that_is_archived_meanwhile(
         assert journal.first_sequence == 16
 
 
+def test_a_restored_journal_is_read_without_what_had_become_of_it_before(tmp_path: Path) -> None:
+    """Files that were archived after the backup hold inputs that follow its own by the chain, and that it never had."""
+    rows = candles(400)
+    went = rows.copy()
+    went["volume"][600:] += 1.0  # from the sixteenth input on
+    before, state = tmp_path / "before", tmp_path / "restored"
+    for folder, taken in ((before, went), (state, rows)):
+        folder.mkdir()
+        filled(folder, taken)
+    with Journal.open(before, 0) as journal:
+        old = [write_archive(before, journal, 12)]
+        journal.commit([forget(12)])
+        old.append(write_archive(before, journal, 18))
+    contents = [path.read_bytes() for path in old]
+
+    with Journal.open(state, 0) as journal:
+        everything = list(journal.inputs())
+        for path, content in zip(old, contents, strict=True):
+            (state / "tape").mkdir(exist_ok=True)
+            (state / "tape" / path.name).write_bytes(content)
+        write_archive(state, journal, 19)
+        journal.commit([forget(19)])
+        assert list(all_inputs(state, journal)) == everything
+
+    aside = sorted((state / "tape").glob("aside-*"))
+    assert [path.read_bytes() for path in aside] == contents
+
+
 def test_a_backup_is_a_whole_journal_and_seven_are_kept(tmp_path: Path) -> None:
     filled(tmp_path, candles(400))
     with Journal.read(tmp_path) as journal:
