@@ -80,7 +80,8 @@ def _statement(journal: Journal) -> Booked:
     is_cross, units = settings.margin == "cross", units_per_quote(settings.decimals)
     rows_of = market_rows(account.markets, is_cross=is_cross, decimals=settings.decimals)
     capital = money(settings.capital, units)
-    booked = booked_as(fills, payments, rows_of, account.symbols, capital, changes)
+    begins_ms = journal.one("SELECT min(time_ms) FROM equity")[0] or 0
+    booked = booked_as(fills, payments, rows_of, account.symbols, capital, changes, begins_ms)
     if curve and curve[0][0] > last_ms:
         booked = booked.beside(curve[0][1], f"the equity curve at {at_minute(curve[0][0])}")
     return booked

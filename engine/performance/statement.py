@@ -80,9 +80,10 @@ def booked_as(
     symbols: Sequence[str],
     capital: int,
     changes: Rows = NO_CHANGES,
+    begins_ms: int = 0,
 ) -> Booked:
     """Return the statement of a run with its symbols, as `statement` makes it."""
-    rows = statement(fills, payments, markets, capital, changes)
+    rows = statement(fills, payments, markets, capital, changes, begins_ms)
     is_cash = np.isin(rows["account"], [ACCOUNTS.index("cash"), ACCOUNTS.index("margin")])
     cash = int(rows["amount"][is_cash].sum())
     return Booked(
@@ -91,7 +92,12 @@ def booked_as(
 
 
 def statement(
-    fills: Rows, payments: Rows, markets: Rows, capital: int, changes: Rows = NO_CHANGES
+    fills: Rows,
+    payments: Rows,
+    markets: Rows,
+    capital: int,
+    changes: Rows = NO_CHANGES,
+    begins_ms: int = 0,
 ) -> Rows:
     """
     Return the POSTING rows of a run, in the order in which it happened.
@@ -99,6 +105,7 @@ def statement(
     fills, payments  FILL and PAYMENT records of the whole run
     markets          MARKET records of its symbols, as it began; changes: CHANGE records of what became of them
     capital          money units
+    begins_ms        time of the first mark, when the capital was there; 0: not known, that of the first fill or payment
 
     Raises InvariantError for a transaction that does not balance, or leaves another cash than the ledger had after it.
     """
@@ -116,7 +123,9 @@ def statement(
     for name in ("sequence", "symbol", "trade", "time_ms"):
         heads[name][last:] = payments[name]
     heads["reason"][last:] = FUNDED
-    if len(heads) > 1:
+    if begins_ms:
+        heads["time_ms"][0] = heads["time_ms"][1:].min(initial=begins_ms)
+    elif len(heads) > 1:
         heads["time_ms"][0] = heads["time_ms"][1:].min()
     _book_fills({name: column[1:last] for name, column in of.items()}, fills, markets, changes)
     of["funding"][last:], of["cash"][last:] = payments["amount"], -payments["amount"]

@@ -110,10 +110,13 @@ def run_backtest(
 def _booked(run: Run) -> Callable[[], Table]:
     """Return what makes every amount of a run in double entry: of a fill there are several, so only who asks has them."""
     fills, payments = run.recorder.fills, run.recorder.payments
-    changes, spec = run.recorder.changes, run.engine.spec
+    changes, spec, times = run.recorder.changes, run.engine.spec, run.marks["time_ms"]
 
     def booked() -> Table:
-        rows = statement(fills, payments, spec.market_rows(), spec.capital_units, changes)
+        begins_ms = int(times[0]) if len(times) else 0
+        rows = statement(
+            fills, payments, spec.market_rows(), spec.capital_units, changes, begins_ms
+        )
         return statement_columns(rows, spec.symbols, spec.units_per_quote)
 
     return booked

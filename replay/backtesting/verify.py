@@ -94,6 +94,7 @@ def result_statement(directory: Path) -> Booked:
         read_records(path, dtype) if path.is_file() else np.zeros(0, dtype) for path, dtype in paths
     )
     units = units_per_quote(decimals)
+    curve = _cash_of(directory / "equity.parquet")
     booked = booked_as(
         read_records(directory / "fills.parquet", FILL),
         payments,
@@ -101,17 +102,25 @@ def result_statement(directory: Path) -> Booked:
         [market.symbol for market in markets],
         money(account["capital"], units),
         changes,
+        _ms(curve["time"].iloc[0]) if len(curve) else 0,
     )
-    try:
-        curve = pd.read_parquet(directory / "equity.parquet", columns=["time", "cash"]).iloc[-1:]
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise DataError(f"{directory / 'equity.parquet'}: damaged: {error}") from error
     if curve.empty:
         return booked
-    time_ms = int(curve["time"].iloc[0].timestamp() * 1000)
+    last = curve.iloc[-1]
     return booked.beside(
-        money(float(curve["cash"].iloc[0]), units), f"equity.parquet at {at_minute(time_ms)}"
+        money(float(last["cash"]), units), f"equity.parquet at {at_minute(_ms(last['time']))}"
     )
+
+
+def _cash_of(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path, columns=["time", "cash"])
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DataError(f"{path}: damaged: {error}") from error
+
+
+def _ms(time: pd.Timestamp) -> int:
+    return int(time.timestamp() * 1000)
 
 
 def verify(

@@ -172,3 +172,21 @@ def test_a_market_that_changes_has_at_each_fill_the_figures_of_its_time() -> Non
         # 2,010 cost 1,005 a half, sold at 99: 990.
         {"cash": 136.0, "margin": -151.0, "slippage": 10.0, "result": 5.0},
     ]
+
+
+def test_capital_is_paid_in_when_the_account_begins() -> None:
+    """Without a fill it was 1970, else the time of the first fill."""
+    strategy, candles = Scripted({2: Decision(LONG)}), make_candles([BAR] * 5)
+    engine = Engine(EngineSpec([Market("X", **FREE)], strategy, "1h", "1h"))
+    fills, begins_ms = engine.step(candles).fills, START_MS + HOUR_MS
+    given = np.zeros(0, PAYMENT), engine.markets, money(10_000.0, 1e9), np.zeros(0, CHANGE)
+
+    for taken, first_ms in (
+        (fills, begins_ms),
+        (fills[:0], begins_ms),
+        (fills, START_MS + 9 * HOUR_MS),
+    ):
+        rows = statement(taken, *given, first_ms)
+        assert set(rows["time_ms"][rows["reason"] == PAID_IN]) == {
+            min([first_ms, *taken["candle_ms"]])
+        }

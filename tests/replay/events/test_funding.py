@@ -111,6 +111,9 @@ def test_a_settlement_at_the_last_close_is_after_the_run(tmp_path: Path) -> None
     assert result.equity["equity"].iloc[-1] == pytest.approx(1_000.0 + made, abs=1e-9)
     booked = result_statement(result.save(tmp_path / "out"))
     assert booked.curve_cash == booked.cash
+    begins = result.equity["time"].iloc[0]  # then the capital was paid in
+    assert result.statement["time"].iloc[0] == begins
+    assert int(booked.postings["time_ms"][0]) == int(begins.timestamp() * 1000)
 
 
 def test_of_one_settlement_at_the_last_close_alone_it_is_said_where_it_falls(
