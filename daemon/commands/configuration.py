@@ -1,5 +1,6 @@
 """`papertape config`: begin a configuration, check one, print its JSON Schema, or list what can be set of a strategy."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from papertape.replay.config.spec import check_names
 from papertape.replay.config.template import config_template
 from papertape.replay.config.user_code import check_code
 from papertape.replay.learning.feasible import check_learning
+from papertape.replay.runtime.files import write_whole
 
 config_app = typer.Typer(help="Begin a configuration, check or describe it.", no_args_is_help=True)
 
@@ -51,11 +53,9 @@ def init_command(
 
     Example: papertape config init
     """
-    try:
-        with file.open("x", encoding="utf-8") as new:
-            new.write(config_template())
-    except FileExistsError:
-        raise ConfigError(f"{file}: it is there already; name another file") from None
+    if os.path.lexists(file):
+        raise ConfigError(f"{file}: it is there already; name another file")
+    write_whole(file, lambda new: new.write(config_template().encode()))
     say(f"wrote {file}; next: papertape replay {file}")
 
 

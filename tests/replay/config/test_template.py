@@ -1,6 +1,8 @@
 """`papertape config init`: a file that means the defaults and shows every key."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,24 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     assert done.exit_code != 0
     assert "it is there already; name another file" in str(done.exception)
     assert path.read_text() == "# mine"
+
+
+def test_a_full_disk_leaves_no_part_that_would_be_in_the_way(tmp_path: Path) -> None:
+    """The limit on a file's size stands for it: what is written fails in the middle, in a process of its own."""
+    path = tmp_path / "papertape.toml"
+    command = ["config", "init", str(path)]
+    full = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+        "from papertape.daemon.cli import main; main()"
+    )
+
+    refused = subprocess.run([sys.executable, "-c", full, *command], capture_output=True, text=True)
+
+    assert refused.returncode != 0
+    assert "Traceback" not in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert CliRunner().invoke(make_app(["config"]), command).exit_code == 0
 
 
 @pytest.mark.parametrize(("typed", "offered"), [("papertape rep", "replay"), ("papertape tape im", "import"), ("papertape replay --ta", "--tape")])  # fmt: skip
