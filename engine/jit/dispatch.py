@@ -250,8 +250,12 @@ class _Stored(FunctionCache):
         return None
 
     def _guard_against_spurious_io_errors(self) -> Any:
-        """Let what the disk refuses be as if there were none; numba does so on Windows alone."""
-        return contextlib.suppress(OSError)
+        """
+        Let what the disk refuses be as if there were none; numba does so on Windows alone.
+
+        So is machine code that asks for the globals of a module which nobody can import: of `exec`, or of a file by its path.
+        """
+        return contextlib.suppress(OSError, ImportError)
 
 
 class _Part(CPUDispatcher):

@@ -320,11 +320,17 @@ def test_kernels_that_one_line_makes_are_all_found_on_disk(
     assert found_on_disk == [0, 0, 1, 1]
 
 
-def test_code_that_belongs_to_no_module_is_a_kernel() -> None:
-    made = FunctionType(twofold.__code__, {})
-    assert made.__module__ is None
+@pytest.mark.parametrize("named", [{}, {"__name__": "module_that_was_here_once"}])
+def test_code_that_belongs_to_no_module_is_a_kernel(
+    monkeypatch: pytest.MonkeyPatch, named: dict[str, Any]
+) -> None:
+    """At a second start as well, which asks what is on disk for the module of its globals."""
+    monkeypatch.setattr("numba.core.environment.lookup_environment", lambda _: None)
+    for _ in range(2):
+        made = FunctionType(twofold.__code__, dict(named))
+        assert made.__module__ == named.get("__name__")
 
-    assert kernel(made)(5.0) == 10.0
+        assert kernel(made)(5.0) == 10.0
 
 
 @needs_dispatch
