@@ -20,7 +20,7 @@ from papertape.daemon.commands.options import (
     with_tapes,
 )
 from papertape.daemon.commands.output import console, progress_bars, say
-from papertape.daemon.commands.searches import SHOWN, finish, say_shells
+from papertape.daemon.commands.searches import SHOWN, counts_of, finish, say_shells
 from papertape.daemon.commands.terminal import plain_table
 from papertape.replay.backtesting.figures import figure, written
 from papertape.replay.config import load_config
@@ -91,12 +91,11 @@ def walkforward_command(
 
 def _show(found: WalkResult) -> None:
     """Print the windows, the account, how choices ranked where they were tried, and what was checked."""
-    counts = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(found.counts.items()))
     if found.left:
-        say(f"{found.size:,} trials: {counts or 'none finished'}, {found.left:,} not finished")
+        say(f"{found.size:,} trials: {counts_of(found)}")
         return
     console.print(_table(found))
-    say(f"{found.size:,} trials, each point in sample and on the test: {counts}")
+    say(f"{found.size:,} trials, each point in sample and on the test: {counts_of(found)}")
     say_shells(found.shells)
     say(f"account from the first switch on: {_figures(found)}")
     places = {kind: found.mean_place(kind) for kind in ("plateau", "peak")}

@@ -52,7 +52,7 @@ class FeatureMatrix:
     Lanes by symbol and timeframe, advanced together.
 
     block  instants that are taken at a time, at most; most: candles of the strategy's timeframe that close in them, at most
-    has_absent  a candle of the strategy's in the newest block was absent as a whole
+    has_absent  a candle that closed in the newest block, on any timeframe, was absent as a whole
     """
 
     def __init__(

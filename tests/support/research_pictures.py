@@ -22,9 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS, PICTURES = ROOT / "deploy" / "docs" / "research.md", ROOT / "deploy" / "pictures"
 # Of each picture the folder that its command writes to, and how much of the page is shown; in the order of the commands.
 PAGES = {
-    "surface": ("results/first", 1000, 1254),
-    "walkforward": ("results/quarters", 1120, 1569),
-    "search": ("results/further", 1000, 1232),
+    "surface": ("results/first", 1000, 1284),
+    "walkforward": ("results/quarters", 1120, 1640),
+    "search": ("results/further", 1000, 1262),
 }
 
 

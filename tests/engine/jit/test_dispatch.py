@@ -4,7 +4,7 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -277,20 +277,20 @@ def stored_caller(called: Any) -> Any:
     return stored
 
 
+def answers_and_hits(kernels: Iterable[Any]) -> list[tuple[float, int]]:
+    """Return what each makes of 5, one made after the other, and how often its machine code was found on disk."""
+    return [(each(5.0), sum(each._cache_hits.values())) for each in kernels]
+
+
 @needs_dispatch
 def test_machine_code_of_a_users_kernel_counts_for_what_it_calls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A helper in another file that was edited ran on as it had been."""
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    answers, found_on_disk = [], []
-    for called in (twofold, twofold, threefold):
-        stored = stored_caller(compiled(called))
-        answers.append(stored(5.0))
-        found_on_disk.append(sum(stored._cache_hits.values()))
+    made = (stored_caller(compiled(called)) for called in (twofold, twofold, threefold))
 
-    assert answers == [11.0, 11.0, 16.0]
-    assert found_on_disk == [0, 1, 0]
+    assert answers_and_hits(made) == [(11.0, 0), (11.0, 1), (16.0, 0)]
 
 
 def stored_in_closure(factor: float) -> Any:
@@ -310,14 +310,9 @@ def test_kernels_that_one_line_makes_are_all_found_on_disk(
 ) -> None:
     """Each put its own in the place of the others, and every start compiled all of them."""
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    answers, found_on_disk = [], []
-    for factor in (2.0, 3.0, 2.0, 3.0):
-        stored = stored_in_closure(factor)
-        answers.append(stored(5.0))
-        found_on_disk.append(sum(stored._cache_hits.values()))
+    made = (stored_in_closure(factor) for factor in (2.0, 3.0, 2.0, 3.0))
 
-    assert answers == [10.0, 15.0, 10.0, 15.0]
-    assert found_on_disk == [0, 0, 1, 1]
+    assert answers_and_hits(made) == [(10.0, 0), (15.0, 0), (10.0, 1), (15.0, 1)]
 
 
 @pytest.mark.parametrize("named", [{}, {"__name__": "module_that_was_here_once"}])
