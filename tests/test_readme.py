@@ -26,6 +26,14 @@ def blocks() -> list[tuple[str, str]]:
     return [(kind, body) for kind, body in BLOCK.findall(TEXT)]
 
 
+def with_windows() -> list[tuple[str, str]]:
+    """Return the README's blocks, and of the page on learning the one whose output is shown."""
+    page = (ROOT / "deploy/docs/learning.md").read_text(encoding="utf-8")
+    shown = [block for block in BLOCK.findall(page) if block[1].startswith("$ papertape windows")]
+    assert len(shown) == 1
+    return blocks() + shown
+
+
 def commands(body: str) -> list[tuple[str, int, list[str]]]:
     """Return (command, exit code, lines shown) of a console block."""
     found: list[tuple[str, int, list[str]]] = []
@@ -92,7 +100,7 @@ def group(command: str) -> str:
 )
 def test_commands_print_what_is_shown(tmp_path: Path, inside: Inside, chosen: str) -> None:
     ran = 0
-    for kind, body in blocks():
+    for kind, body in with_windows():
         if kind == "python" and body.startswith("# "):
             name, _, program = body[2:].partition("\n")
             (tmp_path / name.strip()).write_text(program, encoding="utf-8")

@@ -1,7 +1,7 @@
 """
 The same work as a bare numba loop: no events, no ledger, no report, nothing saved. The yardstick for the engine.
 
-W1 and W2 are defined in the README's section on speed; each function returns (final equity, fills).
+W1 and W2 are the first two rows of `deploy/docs/speed.md`; each function returns (final equity, fills).
 """
 
 import numba
