@@ -1,6 +1,6 @@
 """The state of an engine: its arrays, the features at each close, and the one way to run instants over them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -168,11 +168,11 @@ class EngineState:
         self.watch_answers: Callable[[int, Rows, Rows], None] | None = None
         self.on_instructions: Callable[[int, int, Rows], None] | None = None
 
-    def begin_again(self, spec: EngineSpec, begun: Mapping[str, Rows]) -> None:
+    def begin_again(self, spec: EngineSpec, begun: Iterable[tuple[Rows, Rows]]) -> None:
         """
         Be before the first candle again, of a specification with other parameters of the same strategy and nothing else.
 
-        begun  arrays as they were there, by the names of attributes: all that was changed since
+        begun  bytes of its arrays, each beside what they were there: all that was changed since
 
         It is for engines without a model, to which nothing but candles is known.
         """
@@ -180,8 +180,8 @@ class EngineState:
         assert not spec.model_features
         self.spec = spec
         self.frames.begin(self._requests())
-        for name, rows in begun.items():
-            getattr(self, name).view(np.uint8)[...] = rows.view(np.uint8)
+        for now, then in begun:
+            now[...] = then
         self.outputs.counters[:] = 0  # of one that was ended in the middle
         self._digests = {name: StreamDigest() for name in STREAMS}
 

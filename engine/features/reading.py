@@ -6,7 +6,7 @@ What an engine is given are copies of columns; what it makes of them is its own.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -130,11 +130,15 @@ class Reading:
                 done += len(part) // n_symbols
 
 
-@lru_cache(4_096)
-def is_readable(requests: tuple[str, ...]) -> bool:
+def is_readable(requests: Iterable[str]) -> bool:
     """Return whether candles alone say what is asked for: no series beside them, and nothing of somebody's own."""
-    names = [split_request(request).name for request in requests]
-    return all(is_built_in(name) and not read_request(name).feature.is_series for name in names)
+    return all(map(_is_readable, requests))
+
+
+@lru_cache(4_096)
+def _is_readable(request: str) -> bool:
+    name = split_request(request).name
+    return is_built_in(name) and not read_request(name).feature.is_series
 
 
 class Lane(Protocol):

@@ -31,7 +31,7 @@ class LaneEnding(NamedTuple):
     """
     What came of an account up to some instant; the next one is written over it.
 
-    trades   TRADE records of those that closed
+    trades   TRADE records of those that closed, and of one that is still open, marked
     marks    `equity`, `exposure` and `open_positions` at every instant
     is_over  there is no candle after it
     """
@@ -85,7 +85,7 @@ class Lanes:
         self._asked: _Asked | None = None
         self._newest: Wishes | None = None
         self._engine: Engine | None = None
-        self._begun: dict[str, Rows] = {}
+        self._begun: list[tuple[Rows, Rows]] = []
 
     def engine(self, spec: EngineSpec) -> Engine:
         """
@@ -98,7 +98,8 @@ class Lanes:
             return self._engine
         outputs = self._engine.outputs if self._engine is not None else None
         self._engine = Engine(spec, self._reading, outputs, is_asking=False)
-        self._begun = {name: getattr(self._engine, name).copy() for name in _CHANGED}
+        now = [getattr(self._engine, name).view(np.uint8) for name in _CHANGED]
+        self._begun = [(rows, rows.copy()) for rows in now]
         return self._engine
 
     def run(self, engine: Engine, stops: Sequence[int] = ()) -> Iterator[LaneEnding]:
@@ -126,10 +127,16 @@ class Lanes:
                 engine.strategy_state[:] = wanted.state
             if last:
                 engine.last_open_ms[0] = self._reading.candles["open_ms"][last - 1]
-            closed = self._trades[: len(self._trades) - len(trades)]
             marks = {name: column[:last] for name, column in self._marks.items()}
-            yield LaneEnding(closed, marks, last == self.n)
+            yield LaneEnding(self._with_open(engine, len(trades)), marks, last == self.n)
             first = last
+
+    def _with_open(self, engine: Engine, left: int) -> Rows:
+        """Return the trades that closed, and one that is open behind them, where the next that closes is written over it; left: rows without a trade."""
+        closed, still_open = len(self._trades) - left, engine.open_trades()
+        n = closed + len(still_open)
+        self._trades[closed:n].view(np.uint8)[...] = still_open.view(np.uint8)
+        return self._trades[:n]
 
     def _go_on(
         self, engine: Engine, wanted: Wishes, first: int, last: int, fills: Rows, trades: Rows, decisions: Rows

@@ -87,7 +87,7 @@ class SharedCandles:
         engine = lanes.engine(spec)
         stops = [stop for stop in self._stops(watch) if stop < self._feed.n_instants]
         for ending in lanes.run(engine, stops):
-            run = self._run(engine, self._feed, [ending.trades], ending.marks)
+            run = self._run(engine, self._feed, ending.trades, ending.marks)
             if ending.is_over:
                 return run
             assert watch is not None
@@ -106,7 +106,7 @@ class SharedCandles:
         for report in _reports(engine, feed, self._stops(watch)):
             if report is None:
                 assert watch is not None
-                so_far = self._run(engine, feed, trades, marks.columns())
+                so_far = self._run(engine, feed, _with_open(trades, engine), marks.columns())
                 if not watch.goes_on(so_far, self.closes):
                     return so_far
                 continue
@@ -114,7 +114,7 @@ class SharedCandles:
             marks.add(report.marks)
             if len(report.trades):
                 trades.append(copy_rows(report.trades))
-        return self._run(engine, feed, trades, marks.columns())
+        return self._run(engine, feed, _with_open(trades, engine), marks.columns())
 
     def _engine(self, spec: EngineSpec) -> Engine:
         """Return an engine before its first candle; it writes where those before it of its kind did."""
@@ -124,10 +124,9 @@ class SharedCandles:
         return engine
 
     def _run(
-        self, engine: Engine, feed: ReplayFeed, closed: list[Rows], marks: dict[str, IntArray]
+        self, engine: Engine, feed: ReplayFeed, trades: Rows, marks: dict[str, IntArray]
     ) -> Run:
         """Return what is measured of an engine where it has come to: its trades, open ones last, and its marks."""
-        trades = join_rows([*closed, engine.open_trades()])
         times = self._times
         if len(marks["equity"]) < feed.n_instants:
             times = MarkTimes(times.time_ms[: len(marks["equity"])])
@@ -144,6 +143,11 @@ class SharedCandles:
     def _fed(self, events: Sequence[Told]) -> ReplayFeed:
         """Return the candles with what happens beside them."""
         return ReplayFeed(self._cuts, self._base_ms, gaps=self._gaps, events=events)
+
+
+def _with_open(closed: Sequence[Rows], engine: Engine) -> Rows:
+    """Return trades that closed, and those that are still open."""
+    return join_rows([*closed, engine.open_trades()])
 
 
 def _reports(engine: Engine, feed: ReplayFeed, stops: Sequence[int]) -> Iterator[Report | None]:
