@@ -150,7 +150,6 @@ COVERED_BY = {
     "replay/research/optimize/": "tests/replay/research/optimize",
     "replay/research/surface/": "tests/replay/research/surface",
     "replay/research/sweep/": "tests/replay/research/sweep",
-    "replay/research/trials/": "tests/replay/research/trials/test_ledger.py",
     "replay/research/walkforward/": "tests/replay/research/walkforward",
     "replay/honesty/": "tests/replay/honesty/test_honesty.py",
     "replay/importers/": "tests/replay/importers/test_importers.py",

@@ -13,6 +13,7 @@ and M. W. Watson, HAR Inference: Recommendations for Practice (2018; equally wei
 """
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Final, NamedTuple
 
@@ -138,6 +139,25 @@ def student_probability(t: float, freedom: int) -> float:
     if is_odd:
         within = 2.0 / math.pi * (angle + within)
     return (1.0 + within) / 2.0
+
+
+def sharpe_spread(trials: Sequence[tuple[float, int]]) -> float | None:
+    """
+    Return how widely the Sharpe ratios of trials spread over one day; over √n that is √V[SR] of a run of n days.
+
+    √(Σ nᵢ·(SRᵢ − SR̄)² ÷ (N − 1)), with SR̄ = Σ nᵢ·SRᵢ ÷ Σ nᵢ; of trials of one length √n times their standard deviation
+
+    trials  Sharpe ratio and days of each, at least one day; None below two of them
+
+    The variance of a Sharpe ratio without skill goes with 1 ÷ nᵢ, so each weighs as its days do.
+    Source: W. G. Cochran, The Combination of Estimates from Different Experiments (1954), section 3.
+    """
+    if len(trials) < 2:
+        return None
+    # `fsum`, since a result carries the bits and is checked against them on any machine.
+    mean = math.fsum(days * sharpe for sharpe, days in trials) / sum(days for _, days in trials)
+    squares = math.fsum(days * (sharpe - mean) ** 2 for sharpe, days in trials)
+    return math.sqrt(squares / (len(trials) - 1))
 
 
 def expected_best_sharpe(trials: int, deviation: float) -> float:

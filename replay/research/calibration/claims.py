@@ -30,6 +30,7 @@ from papertape.engine.performance.significance import (
     has_moved_enough,
     probability_above,
     sharpe_error,
+    sharpe_spread,
     sharpe_waves,
 )
 from papertape.replay.research.calibration.shapes import Random, history
@@ -67,6 +68,18 @@ def _dsr(random: Random, shape: str, edge: float) -> bool:
     sharpe = sharpe_waves(returns).sharpe
     threshold = expected_best_sharpe(N_TRIALS, float(sharpe.std(ddof=1)))
     return _is_above(returns, int(np.argmax(sharpe)), threshold)
+
+
+def _dsr_mixed(random: Random, shape: str, edge: float) -> bool:
+    """Return whether any trial is above where half of them saw sixty days alone, as windows of a walk-forward do."""
+    returns = history(shape, random, N_DAYS, N_TRIALS, edge)
+    trials = [returns[:, [k]] for k in range(N_TRIALS // 2)]
+    for k in range(N_TRIALS // 2, N_TRIALS):
+        start = int(random.integers(N_DAYS - _TEST + 1))
+        trials.append(returns[start : start + _TEST, [k]])
+    spread = sharpe_spread([(float(sharpe_waves(own).sharpe[0]), len(own)) for own in trials])
+    best = expected_best_sharpe(N_TRIALS, spread or 0.0)
+    return any(_is_above(own, 0, best / math.sqrt(len(own))) for own in trials)
 
 
 def _pbo(random: Random, shape: str, edge: float) -> bool:
@@ -143,5 +156,6 @@ CLAIMS: Final[dict[str, Claim]] = {
     "efficiency": _efficiency,
     "ledger verdict": _verdict,
     "usual practice": _usual,
+    "DSR mixed": _dsr_mixed,
 }
 UNJUDGED: Final = "usual practice"

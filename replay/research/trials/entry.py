@@ -1,9 +1,11 @@
 """One trial as the ledger keeps it."""
 
+import json
 import math
 import time
+import zlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from papertape.engine.performance.ratios import DAYS_PER_YEAR
 from papertape.replay.backtesting.result import Result
@@ -49,6 +51,12 @@ class TrialEntry(NamedTuple):
         annual = self.metrics.get("sharpe")
         return None if annual is None else annual / math.sqrt(DAYS_PER_YEAR)
 
+    @property
+    def days(self) -> int | None:
+        """Return how many daily returns that is of."""
+        days = self.metrics.get("days")
+        return None if days is None else int(days)
+
 
 def entry_of(kind: str, config: Config, result: Result) -> TrialEntry:
     """Return a finished replay as the ledger keeps it."""
@@ -58,6 +66,19 @@ def entry_of(kind: str, config: Config, result: Result) -> TrialEntry:
         configuration_digest(config), code_digest(config), result.digest, defined(result.metrics),
         compact_returns(result.marks, config.account.capital), now_ms(),
     )  # fmt: skip
+
+
+def row_values(body: bytes) -> dict[str, Any]:
+    """Return what a row of the ledger says, a trial's or a note's."""
+    values: dict[str, Any] = json.loads(zlib.decompress(body))
+    return values
+
+
+def entry_of_row(values: Mapping[str, Any]) -> TrialEntry:
+    """Return the trial of a row."""
+    return TrialEntry(
+        **{**values, "tapes": tuple((symbol, tape) for symbol, tape in values["tapes"])}
+    )
 
 
 def defined(metrics: Mapping[str, float | None]) -> dict[str, float]:

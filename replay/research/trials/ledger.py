@@ -19,12 +19,15 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from papertape.engine.errors import DataError
-from papertape.replay.research.trials.entry import TrialEntry
-from papertape.replay.research.trials.storage import FORMAT, GENESIS, LedgerFile
+from papertape.engine.performance.metrics import MINIMUM_DAYS
+from papertape.engine.performance.significance import sharpe_spread
+from papertape.replay.research.trials.entry import TrialEntry, entry_of_row, row_values
+from papertape.replay.research.trials.storage import GENESIS, LedgerFile
 
 NOTES: Final = ("lock", "reading")  # kinds of rows that are no trials
 VARIABLE: Final = "PAPERTAPE_TRIALS"
 OFF: Final = "off"
+_NOTED: Final = 2  # the first format with notes
 
 
 class Head(NamedTuple):
@@ -36,9 +39,16 @@ class Head(NamedTuple):
 
 
 class Count(NamedTuple):
-    """Distinct trials on some tapes, and the spread of their daily Sharpe ratios, None below two of them."""
+    """
+    Distinct trials on some tapes, and how widely their daily Sharpe ratios spread.
+
+    spread     over one day (`sharpe_spread`), None below two of them; spread_trials: whose that is, with a Sharpe ratio over enough days
+    deviation  of all of them, whatever their days: what results said that were made before days were counted
+    """
 
     trials: int
+    spread: float | None
+    spread_trials: int
     deviation: float | None
 
 
@@ -128,7 +138,6 @@ class Ledger(LedgerFile):
             body = make(self.notes())
             if body is None:
                 return None
-            self.begin_notes()
             head = self._chain(self.head(), body)
             self.file.execute("INSERT INTO notes VALUES (?)", (head.sequence,))
             self.file.execute("UPDATE head SET sequence = ?, hash = ?", (head.sequence, head.hash))
@@ -137,7 +146,7 @@ class Ledger(LedgerFile):
     def notes(self) -> list[LedgerNote]:
         """Return every note, oldest first; DataError for one that is not as it was hashed."""
         with self.sentences():
-            if self.format() < FORMAT:
+            if self.format() < _NOTED:
                 return []
             rows = self.file.execute(
                 "SELECT n.sequence, t.body, t.hash, b.hash FROM notes n LEFT JOIN trials t USING (sequence) "
@@ -147,7 +156,7 @@ class Ledger(LedgerFile):
         for sequence, body, saved, before in rows:
             if body is None or saved != link(before or GENESIS, sequence, body):
                 raise DataError(f"{self.path}: row {sequence:,} was changed; see papertape trials verify")  # fmt: skip
-            found.append(LedgerNote(sequence, json.loads(zlib.decompress(body))))
+            found.append(LedgerNote(sequence, row_values(body)))
         return found
 
     def count(self, tapes: Sequence[str], upto: int | None = None) -> Count:
@@ -156,22 +165,21 @@ class Ledger(LedgerFile):
         limit = self.head().sequence if upto is None else upto
         with self.sentences():
             rows = self.file.execute(
-                f"SELECT DISTINCT trial, sharpe FROM tried WHERE tape IN ({places}) AND sequence <= ?",  # noqa: S608
+                f"SELECT DISTINCT trial, sharpe, days FROM {self.tried()} WHERE tape IN ({places}) AND sequence <= ?",  # noqa: S608
                 (*tapes, limit),
             ).fetchall()
-        return _counted(dict(rows))
+        return _counted({trial: shown for trial, *shown in rows})
 
     def count_with(self, tapes: Sequence[str], others: Iterable[TrialEntry]) -> Count:
         """Return the same with trials that are not on record."""
         places = ", ".join("?" * len(tapes))
         with self.sentences():
-            known = dict(
-                self.file.execute(
-                    f"SELECT trial, sharpe FROM tried WHERE tape IN ({places})",  # noqa: S608
-                    tapes,
-                )
-            )
-        return _counted({**{one.trial: one.daily_sharpe for one in others}, **known})
+            known = self.file.execute(
+                f"SELECT trial, sharpe, days FROM {self.tried()} WHERE tape IN ({places})",  # noqa: S608
+                tapes,
+            ).fetchall()
+        shown = {one.trial: (one.daily_sharpe, one.days) for one in others}
+        return _counted({**shown, **{trial: values for trial, *values in known}})
 
     def by_tape(self) -> list[TapeTrials]:
         """Return what is on record for every tape, the newest tried on first."""
@@ -189,7 +197,7 @@ class Ledger(LedgerFile):
                 "SELECT body FROM trials WHERE sequence IN (SELECT sequence FROM tried WHERE tape = ?) ORDER BY sequence",
                 (tape,),
             ):
-                yield _entry(json.loads(zlib.decompress(body)))
+                yield entry_of_row(row_values(body))
 
     def hash_at(self, sequence: int) -> str | None:
         """Return the hash of a row, None where there is no such row."""
@@ -203,7 +211,7 @@ class Ledger(LedgerFile):
         """Return what is wrong with the chain: rows removed, changed or in another order, an end that was cut off."""
         found: list[str] = []
         before, expected, head = GENESIS, 0, self.head()
-        tried: dict[tuple[str, str], tuple[int, str, str, float | None]] = {}
+        tried: dict[tuple[str, str], _Tried] = {}
         notes = []
         with self.sentences():
             for sequence, body, saved in self.file.execute(
@@ -215,18 +223,18 @@ class Ledger(LedgerFile):
                 if saved != link(before, sequence, body):
                     return [f"trial {sequence:,} was changed, or what is before it was"]
                 before = saved
-                values = json.loads(zlib.decompress(body))
+                values = row_values(body)
                 if values["kind"] in NOTES:
                     notes.append(sequence)
                     continue
-                for key, row in _tried(_entry(values), sequence):
+                for key, row in _tried(entry_of_row(values), sequence):
                     tried.setdefault(key, row)
             if notes != self._noted():
                 found.append("the list of locks and readings was changed")
             if (expected, before) != (head.sequence, head.hash):
                 found.append(f"the head says {head.sequence:,} trials, and there are {expected:,}")
             for tape, trial, *row in self.file.execute(
-                "SELECT tape, trial, sequence, symbol, strategy, sharpe FROM tried"
+                f"SELECT tape, trial, sequence, symbol, strategy, sharpe, days FROM {self.tried()}"  # noqa: S608
             ):
                 if tried.pop((tape, trial), None) != tuple(row):
                     return [*found, f"the count of tape {tape[:12]} was changed"]
@@ -238,7 +246,7 @@ class Ledger(LedgerFile):
     def _append(self, head: Head, entry: TrialEntry) -> Head:
         made = self._chain(head, entry._asdict())
         self.file.executemany(
-            "INSERT OR IGNORE INTO tried VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO tried VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(*key, *row) for key, row in _tried(entry, made.sequence)],
         )
         return made
@@ -252,7 +260,7 @@ class Ledger(LedgerFile):
         return made
 
     def _noted(self) -> list[int]:
-        if self.format() < FORMAT:
+        if self.format() < _NOTED:
             return []
         return [number for (number,) in self.file.execute("SELECT sequence FROM notes ORDER BY 1")]
 
@@ -279,9 +287,14 @@ def link(before: str, sequence: int, body: bytes) -> str:
     return hashlib.sha256(f"{before} {sequence} ".encode() + body).hexdigest()
 
 
-def _counted(sharpe: Mapping[str, float | None]) -> Count:
-    known = [value for _, value in sorted(sharpe.items()) if value is not None]
-    return Count(len(sharpe), _spread(known))
+def _counted(shown: Mapping[str, Sequence[Any]]) -> Count:
+    """Return the count of trials, each with its daily Sharpe ratio and its days, None where it has none."""
+    known = [shown[trial] for trial in sorted(shown) if shown[trial][0] is not None]
+    # Of fewer days a Sharpe ratio has tails that one trial would fill the spread with for ever.
+    enough = [(sharpe, days) for sharpe, days in known if days is not None and days >= MINIMUM_DAYS]
+    return Count(
+        len(shown), sharpe_spread(enough), len(enough), _spread([sharpe for sharpe, _ in known])
+    )
 
 
 def _spread(values: Sequence[float]) -> float | None:
@@ -292,15 +305,11 @@ def _spread(values: Sequence[float]) -> float | None:
     return float((sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5)
 
 
-def _entry(values: Mapping[str, Any]) -> TrialEntry:
-    return TrialEntry(
-        **{**values, "tapes": tuple((symbol, tape) for symbol, tape in values["tapes"])}
-    )
+_Tried = tuple[int, str, str, float | None, int | None]
 
 
-def _tried(
-    entry: TrialEntry, sequence: int
-) -> Iterator[tuple[tuple[str, str], tuple[int, str, str, float | None]]]:
+def _tried(entry: TrialEntry, sequence: int) -> Iterator[tuple[tuple[str, str], _Tried]]:
     """Yield the rows of `tried` that a trial makes, where its like was not on record before."""
+    row = entry.strategy, entry.daily_sharpe, entry.days
     for symbol, tape in entry.tapes:
-        yield (tape, entry.trial), (sequence, symbol, entry.strategy, entry.daily_sharpe)
+        yield (tape, entry.trial), (sequence, symbol, *row)

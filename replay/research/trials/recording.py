@@ -72,7 +72,7 @@ def standing_faults(summary: Mapping[str, Any]) -> tuple[list[str], str]:
             elif not saved.problem:
                 tapes = [tape["sha256"] for tape in summary["tapes"]]
                 count = ledger.count(tapes, saved.sequence)
-                if tuple(count) != (saved.trials, saved.deviation):
+                if not _says(saved, count):
                     faults.append(
                         f"{saved.trials} trials are said, and {count.trials} were on record"
                     )
@@ -103,4 +103,13 @@ def _unrecorded(entries: list[TrialEntry], tapes: list[str], problem: str) -> St
 
 
 def _stood(count: Count, head: Head, problem: str = "") -> Standing:
-    return Standing(count.trials, count.deviation, problem, head.ledger, head.sequence, head.hash)
+    return Standing(
+        count.trials, None, problem, head.ledger, head.sequence, head.hash, count.spread, count.spread_trials
+    )  # fmt: skip
+
+
+def _says(saved: Standing, count: Count) -> bool:
+    """Return whether a result says what the ledger counts, by the rule of the version that made it."""
+    if saved.spread_trials is None:
+        return (saved.trials, saved.deviation) == (count.trials, count.deviation)
+    return (saved.trials, saved.spread, saved.spread_trials) == count[:3]

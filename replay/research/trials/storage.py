@@ -3,28 +3,35 @@
 import hashlib
 import sqlite3
 import uuid
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from papertape.engine.errors import DataError
+from papertape.replay.research.trials.entry import entry_of_row, row_values
 
-# Of a ledger with notes; without any it stays at 1.
-FORMAT: Final = 2
+# 1 has no notes, 1 and 2 have no days in `tried`; what is written to is brought forward, what is only read stays as it is.
+FORMAT: Final = 3
 GENESIS: Final = hashlib.sha256(b"papertape trials").hexdigest()
 _BUSY_S: Final = 30.0  # another shell's append takes milliseconds
-_SCHEMA: Final = """
+_NOTES: Final = "CREATE TABLE notes (sequence INTEGER PRIMARY KEY) STRICT"
+_SCHEMA: Final = f"""
 CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), ledger TEXT NOT NULL, sequence INTEGER NOT NULL,
     hash TEXT NOT NULL) STRICT;
 CREATE TABLE trials (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL, hash TEXT NOT NULL) STRICT;
 CREATE TABLE tried (tape TEXT NOT NULL, trial TEXT NOT NULL, sequence INTEGER NOT NULL, symbol TEXT NOT NULL,
-    strategy TEXT NOT NULL, sharpe REAL, PRIMARY KEY (tape, trial)) STRICT, WITHOUT ROWID;
-PRAGMA user_version = 1;
-"""
-_NOTES_SCHEMA: Final = f"""
-CREATE TABLE notes (sequence INTEGER PRIMARY KEY) STRICT;
+    strategy TEXT NOT NULL, sharpe REAL, days INTEGER, PRIMARY KEY (tape, trial)) STRICT, WITHOUT ROWID;
+{_NOTES};
 PRAGMA user_version = {FORMAT};
+"""
+# The days of a trial of before are in its own hashed row, and nowhere else.
+_DATED: Final = """(SELECT tape, trial, sequence, symbol, strategy, sharpe, days_of(body) AS days
+    FROM tried LEFT JOIN trials USING (sequence))"""
+_WITH_DAYS: Final = """
+ALTER TABLE tried ADD COLUMN days INTEGER;
+UPDATE tried SET days = (SELECT days_of(body) FROM trials WHERE trials.sequence = tried.sequence);
 """
 _WORDS: Final = (
     ("SQLITE_FULL", "the disk is full"),
@@ -61,6 +68,7 @@ class LedgerFile:
             self.file = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=_BUSY_S, isolation_level=None
             )  # fmt: skip
+        self.file.create_function("days_of", 1, _days_of, deterministic=True)
         try:
             with self.sentences():
                 self._check_format(is_writing)
@@ -82,8 +90,10 @@ class LedgerFile:
             raise DataError(
                 f"{self.path}: format {number} is newer than {FORMAT}; update papertape"
             )
-        own = {"head", "trials", "tried", "notes"} if number == FORMAT else {"head", "trials", "tried"}  # fmt: skip
+        own = {"head", "trials", "tried", "notes"} if number > 1 else {"head", "trials", "tried"}
         if number and own <= names:
+            if is_writing and number < FORMAT:
+                self._bring_forward()
             return
         if number or names or not is_writing:
             raise DataError(f"{self.path}: it is no trial ledger")
@@ -128,8 +138,23 @@ class LedgerFile:
             said = next((word for start, word in _WORDS if name.startswith(start)), str(error))
             raise DataError(f"{self.path}: {said}") from error
 
-    def begin_notes(self) -> None:
-        """Bring a file forward that has no notes yet; within a transaction."""
-        if self.format() < FORMAT:
-            for statement in _NOTES_SCHEMA.split(";"):
+    def tried(self) -> str:
+        """Return the table of what was tried, its days among it, as it stands behind FROM."""
+        return "tried" if self.format() == FORMAT else _DATED
+
+    def _bring_forward(self) -> None:
+        with self.writing():
+            number = self.format()
+            if number == FORMAT:  # another shell was faster
+                return
+            notes = f"{_NOTES};" if number == 1 else ""
+            for statement in f"{notes}{_WITH_DAYS}PRAGMA user_version = {FORMAT}".split(";"):
                 self.file.execute(statement)
+
+
+def _days_of(body: bytes | None) -> int | None:
+    """Return the days of a trial's row, None where it cannot be read: `verify` says so of a row that was changed."""
+    try:
+        return None if body is None else entry_of_row(row_values(body)).days
+    except (zlib.error, ValueError, KeyError, TypeError):
+        return None

@@ -302,15 +302,15 @@ def test_the_chain_notices_what_is_done_to_a_lock(
         cross(21)
 
 
-def test_a_ledger_without_locks_stays_as_it_was(trials: Path) -> None:
+def test_a_ledger_without_locks_has_no_notes(trials: Path) -> None:
     cross(8)
     with opened() as ledger:
-        assert (ledger.format(), ledger.notes(), ledger.faults()) == (1, [], [])
+        assert (ledger.notes(), ledger.faults()) == ([], [])
 
     hold_out(LOCK, tape())
 
     with opened() as ledger:
-        assert (ledger.format(), len(ledger.notes()), ledger.faults()) == (2, 1, [])
+        assert (len(ledger.notes()), ledger.faults()) == (1, [])
 
 
 def test_commands_lock_list_and_read_once(inside: Inside, tmp_path: Path) -> None:

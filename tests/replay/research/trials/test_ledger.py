@@ -23,7 +23,7 @@ from papertape.engine.performance.daily import daily_returns
 from papertape.engine.records import TRADE
 from papertape.replay.backtesting.verify import read_summary, verify
 from papertape.replay.config import make_config
-from papertape.replay.research.trials.entry import TrialEntry
+from papertape.replay.research.trials.entry import TrialEntry, defined
 from papertape.replay.research.trials.identity import configuration_digest
 from papertape.replay.research.trials.ledger import GENESIS, Ledger, ledger_path, link, opened
 from papertape.replay.research.trials.recording import append, standing_faults
@@ -41,9 +41,14 @@ def tape(seed: int = 5) -> Tape:
 
 
 def entry(
-    number: int, strategy: str = "one", tape: str = "tape", sharpe: float = 1.0
+    number: int,
+    strategy: str = "one",
+    tape: str = "tape",
+    sharpe: float | None = 1.0,
+    days: int | None = 365,
 ) -> TrialEntry:
-    return TrialEntry("replay", strategy, [("SYNTH", tape)], f"configuration {number}", "code", "digest", {"sharpe": sharpe}, "0:1:", 0)  # fmt: skip
+    metrics = defined({"sharpe": sharpe, "days": days})
+    return TrialEntry("replay", strategy, [("SYNTH", tape)], f"configuration {number}", "code", "digest", metrics, "0:1:", 0)  # fmt: skip
 
 
 def cross(fast: int, **more: Any) -> Any:
@@ -203,6 +208,7 @@ def renamed(file: sqlite3.Connection) -> None:
          "UPDATE trials SET sequence = -sequence WHERE sequence < 0", "trial 2 was changed"),
         ("DELETE FROM trials WHERE sequence = 5", "the head says 5 trials, and there are 4"),
         ("UPDATE tried SET sharpe = 9 WHERE sequence = 4", "the count of tape tape was changed"),
+        ("UPDATE tried SET days = 999 WHERE sequence = 4", "the count of tape tape was changed"),
         ("DELETE FROM tried WHERE sequence = 4", "the count of tape tape lacks a trial"),
         (cut, ""), (renamed, "the count of tape tape"),
     ],
@@ -249,7 +255,7 @@ def test_trouble_costs_no_result_and_is_said(
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda path: sqlite3.connect(path).execute("PRAGMA user_version = 3").connection.close(), "format 3 is newer than 2; update papertape"),
+        (lambda path: sqlite3.connect(path).execute("PRAGMA user_version = 4").connection.close(), "format 4 is newer than 3; update papertape"),
         (lambda path: path.write_bytes(b"not a database, " * 99), "it is no trial ledger"),
         (lambda path: (path.unlink(), path.mkdir()), "it is a folder; name a file"),
     ],
@@ -268,6 +274,28 @@ def test_a_file_that_is_not_ours_is_left_alone(
     assert not trials.is_file() or trials.read_bytes() == before
     with pytest.raises(DataError, match=said), opened():
         pass
+
+
+def test_trials_of_other_lengths_count_by_their_days(trials: Path) -> None:
+    """Daily 0.2, 0.1 and 0.15 over 100, 400 and 100 days: SR̄ 0.125, squares 0.5625 + 0.25 + 0.0625 over two; the rest count only."""
+    scale = math.sqrt(365)
+    shown = [(0.2, 100), (0.1, 400), (0.15, 100), (9.0, 29), (None, 400), (7.0, None)]
+
+    standing = append(
+        entry(number, sharpe=None if sharpe is None else sharpe * scale, days=days)
+        for number, (sharpe, days) in enumerate(shown)
+    )
+
+    assert (standing.trials, standing.spread_trials) == (6, 3)
+    assert standing.spread == pytest.approx(math.sqrt(0.875 / 2), rel=1e-12)
+    with opened() as ledger:
+        assert ledger.count(["tape"], 2).spread == pytest.approx(math.sqrt(0.8), rel=1e-12)
+        others = [entry(number + 6, sharpe=0.125 * scale, days=900) for number in range(2)]
+        assert ledger.count_with(["tape"], others)[:3] == (
+            8,
+            pytest.approx(math.sqrt(0.875 / 4)),
+            5,
+        )
 
 
 @pytest.mark.skipif(
@@ -323,7 +351,8 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path) -> None:
                 return
 
     assert os.waitstatus_to_exitcode(os.waitpid(forked(fill), 0)[1]) == 0
-    number, count, _, problem, *head = json.loads(told.read_text())
+    number, *said = json.loads(told.read_text())
+    count, _, problem, *head = said[:6]
 
     assert number + 1 == count > 10  # with the one that could not be kept
     assert "the disk" in problem
