@@ -8,6 +8,7 @@ found and its place is named.
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -340,7 +341,10 @@ class Journal:
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
     """Return a connection that only reads a journal's file, of whatever version, also while a daemon writes to it."""
-    return _connect(f"{path.resolve().as_uri()}?mode=ro")
+    # A reader of a file with a WAL makes that WAL where no daemon has it open; who may not, reads what a daemon that ended has left.
+    has_wal = path.with_name(f"{path.name}-wal").exists()
+    is_fixed = not has_wal and not os.access(path.parent, os.W_OK)
+    return _connect(f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if is_fixed else ''}")
 
 
 def _connect(uri: str) -> sqlite3.Connection:

@@ -438,6 +438,19 @@ def test_a_backup_that_fails_leaves_nothing_and_one_that_takes_too_much_room_is_
     assert list(folder.iterdir()) == []
 
 
+def test_who_may_not_write_beside_it_reads_the_journal_of_a_daemon_that_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sqlite wanted to make a WAL beside it: a statement of another user's account ended with "the disk is read-only"."""
+    filled(tmp_path, candles(20))
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.db"]
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+
+    with Journal.read(tmp_path) as journal:
+        assert journal.one("SELECT count(*) FROM equity")[0] > 0
+        assert [path.name for path in tmp_path.iterdir()] == ["journal.db"]
+
+
 def test_export_gives_back_the_tape_that_was_received(tmp_path: Path) -> None:
     tapes = [random_candles(300, seed, "15m") for seed in (1, 2)]
     missing = np.ones(300, np.bool_)
