@@ -20,7 +20,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from papertape.engine.jit.cache import cache_directory, can_store, is_plain
+from papertape.engine.jit.cache import cache_directory, can_store, is_plain, numba_keeps_in
 from papertape.engine.jit.cache import source_digest as source_digest  # where many look for it
 from papertape.engine.user_code.definition import is_users
 
@@ -95,17 +95,12 @@ def _compiled(function: F, is_inlined: bool) -> F:
     config: Any = numba.config
     if config.DISABLE_JIT:
         return _plain(function)
-    # numba reads the cache folder when it decorates, so a user's own numba code keeps its own folder.
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(cache_directory())
-    try:
-        compiled = _dispatcher(function, is_inlined)
-        if can_store() and _is_known_when_edited(function.__module__ or ""):
-            with contextlib.suppress(RuntimeError):  # a function without a file, typed at a prompt
-                compiled.enable_caching()
-        return cast(F, compiled)
-    finally:
-        config.CACHE_DIR = before
+    compiled = _dispatcher(function, is_inlined)
+    if can_store() and _is_known_when_edited(function.__module__ or ""):
+        # numba reads its folder when it decorates; a function without a file, typed at a prompt, is kept nowhere.
+        with numba_keeps_in(str(cache_directory())), contextlib.suppress(RuntimeError):
+            compiled.enable_caching()
+    return cast(F, compiled)
 
 
 def _is_known_when_edited(module: str) -> bool:

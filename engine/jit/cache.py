@@ -17,9 +17,10 @@ import hashlib
 import os
 import re
 import select
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numba
 import numpy as np
@@ -60,25 +61,26 @@ def _digest(paths: list[Path]) -> str:
 
 def kernel_sources(engine: Path) -> list[Path]:
     """Return the files of an engine that define kernels, and those that they import, in order."""
-    texts = {path: path.read_text(encoding="utf-8") for path in sorted(engine.rglob("*.py"))}
+    # By their text, for every start asks: a path that pathlib has taken apart costs more than the file that is read.
+    texts = {str(path): path.read_text(encoding="utf-8") for path in engine.rglob("*.py")}
     # A line of its own: text that speaks of kernels defines none.
     waiting = [path for path, text in texts.items() if _DEFINES.search(text)]
-    found: set[Path] = set()
+    found: set[str] = set()
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
             waiting += [other for other in _imported(engine, texts[path]) if other in texts]
-    return sorted(found)
+    return sorted(map(Path, found))
 
 
-def _imported(engine: Path, text: str) -> list[Path]:
+def _imported(engine: Path, text: str) -> list[str]:
     """Return where the modules that a file imports could lie; names from a package may be modules of it."""
-    modules: list[str] = _IMPORT.findall(text)
+    modules: list[str] = _IMPORT.findall(text) if "import papertape." in text else []
     for module, names in _FROM.findall(text):
         modules += [module, *(f"{module}.{name}" for name in re.findall(r"\w+", names))]
-    places = [engine.parent.joinpath(*module.split(".")) for module in modules]
-    return [file for at in places for file in (at.with_suffix(".py"), at / "__init__.py")]
+    places = [os.path.join(engine.parent, module.replace(".", os.sep)) for module in modules]
+    return [file for at in places for file in (f"{at}.py", os.path.join(at, "__init__.py"))]
 
 
 @cache
@@ -93,6 +95,18 @@ def cache_directory() -> Path:
     base = os.environ.get("PAPERTAPE_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
     root = Path(base) if base else Path.home() / ".cache"
     return root / "papertape" / f"kernels-{kernel_digest()}{_PLAIN_SUFFIX if is_plain() else ''}"
+
+
+@contextlib.contextmanager
+def numba_keeps_in(folder: str) -> Iterator[None]:
+    """Let numba keep machine code in a folder meanwhile; a user's own numba code keeps its own folder."""
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    config.CACHE_DIR = folder
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
 
 
 def place_in_engine(file: str) -> str:

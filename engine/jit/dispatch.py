@@ -15,6 +15,7 @@ until the call returns. That makes kernels a third faster, and one that allocate
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from llvmlite.binding import parse_bitcode
@@ -23,6 +24,7 @@ from numba.core.caching import (
     CompileResultCacheImpl,
     FunctionCache,
     IndexDataCacheFile,
+    NullCache,
     UserProvidedCacheLocator,
 )
 from numba.core.codegen import JITCodeLibrary
@@ -32,7 +34,7 @@ from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import NativeLowering
 
-from papertape.engine.jit.cache import KernelTurn, place_in_engine
+from papertape.engine.jit.cache import KernelTurn, numba_keeps_in, place_in_engine
 from papertape.engine.user_code.definition import digest_of
 
 _OPTIONS: Final = {
@@ -279,15 +281,30 @@ class Kernel(CPUDispatcher):
         """Take a function; whatever else numba hands over is the same for every kernel."""
         del arguments, options
         super().__init__(function, targetoptions=dict(_OPTIONS), pipeline_class=_KernelCompiler)
-        self._part = _Part(
-            function,
-            targetoptions={**_OPTIONS, "no_cpython_wrapper": True, "forceinline": is_inlined},
+        self._is_inlined = is_inlined
+
+    # Of four hundred kernels a process calls a dozen, and what is on disk has no parts: both are made when they are asked for.
+    @cached_property
+    def _part(self) -> Any:
+        return _Part(
+            self.py_func,
+            targetoptions={**_OPTIONS, "no_cpython_wrapper": True, "forceinline": self._is_inlined},
             pipeline_class=_KernelCompiler,
         )
 
     def enable_caching(self) -> None:
-        """Keep machine code on disk."""
-        self._cache = _Stored(self.py_func)
+        """Keep machine code on disk, in the folder that numba has now."""
+        settings: Any = config
+        self._folder: str = settings.CACHE_DIR
+        del self._cache  # numba's own, which keeps nothing
+
+    @cached_property
+    def _cache(self) -> Any:
+        try:
+            with numba_keeps_in(self._folder):
+                return _Stored(self.py_func)
+        except RuntimeError:  # a function without a file, typed at a prompt
+            return NullCache()
 
     def compile(self, signature: Any) -> Any:
         """Return what calls the machine code for these argument types, from disk or compiled now."""
@@ -301,8 +318,10 @@ class Kernel(CPUDispatcher):
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """Return how a kernel calls this one: with any value of a type, not with one value each."""
-        return self._part.get_call_template(tuple(types.unliteral(kind) for kind in args), kws)
+        part: Any = self._part
+        return part.get_call_template(tuple(types.unliteral(kind) for kind in args), kws)
 
     def get_overload(self, signature: Any) -> Any:
         """Return the key of the code for the argument types of a call from a kernel."""
-        return self._part.get_overload(signature)
+        part: Any = self._part
+        return part.get_overload(signature)

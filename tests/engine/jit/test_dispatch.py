@@ -358,6 +358,22 @@ def test_copies_of_the_engine_share_machine_code_and_kernels_of_others_do_not() 
 
 
 @needs_dispatch
+def test_what_a_kernel_is_not_asked_for_is_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds are imported at every start: their files were looked for, and a second one made of each."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    made = stored_in_closure(2.0)
+    assert not {"_cache", "_part"} & set(vars(made))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "of somebody else"))
+
+    assert made(5.0) == 10.0
+
+    assert "_part" not in vars(made)  # no kernel calls it
+    assert list(tmp_path.glob("*/*.nbi"))
+
+
+@needs_dispatch
 def test_a_turn_begins_and_ends_while_no_other_thread_compiles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
