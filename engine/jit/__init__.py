@@ -121,10 +121,23 @@ def _plain(function: F) -> F:
     return cast(F, update_wrapper(made, function))
 
 
+def _with_any_value(compiled: Any) -> Any:
+    """
+    Return what numba compiles, typed once for each type that a kernel calls it with.
+
+    By itself numba types it again for every constant, which takes a third of all. A version that asks elsewhere goes its own way.
+    """
+    asked: Any = getattr(compiled, "get_call_template", None)
+    any_value: Any = numba.types.unliteral
+    compiled.get_call_template = lambda args, kws: asked(tuple(map(any_value, args)), kws)
+    return compiled
+
+
 def _dispatcher(function: Callable[..., Any], is_inlined: bool) -> Any:
     """Return what compiles a function when it is called."""
     if is_plain():
-        return numba.njit(nogil=True, error_model="numpy", forceinline=is_inlined)(function)
+        compiled = numba.njit(nogil=True, error_model="numpy", forceinline=is_inlined)(function)
+        return _with_any_value(compiled)
     # Imported here: with the switch a start needs nothing of numba that another version may have moved.
     from papertape.engine.jit.dispatch import Kernel
 

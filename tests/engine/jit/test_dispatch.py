@@ -152,10 +152,20 @@ def test_without_the_compiler_a_kernel_is_its_function() -> None:
 PLAIN = """
 import sys
 from papertape.engine.jit.cache import cache_directory
-from papertape.engine.jit import is_stored
+from papertape.engine.jit import is_stored, kernel
 from papertape.engine.model.functions import sigmoid
+
+@kernel
+def times(value, by):
+    return value * by
+
+@kernel
+def five_times(value):
+    return times(value, 2) + times(value, 3)
+
 value = sigmoid(0.5)
 print(cache_directory().name, "papertape.engine.jit.dispatch" in sys.modules, is_stored(sigmoid), value.hex())
+print(five_times(1.5), len(times.signatures))  # once for both constants
 """
 
 
@@ -173,7 +183,8 @@ def test_the_switch_compiles_without_numbas_insides_into_a_folder_of_its_own(
     )
 
     folder = f"kernels-{kernel_digest()}-plain"
-    assert done.stdout.split() == [folder, "False", "True", float(sigmoid(0.5)).hex()]
+    value = float(sigmoid(0.5)).hex()
+    assert done.stdout.split() == [folder, "False", "True", value, "7.5", "1"]
 
 
 def test_numba_code_that_is_not_ours_may_call_a_kernel() -> None:
