@@ -12,13 +12,14 @@ from papertape.daemon.journal.identity import Identity
 from papertape.daemon.journal.journal import Journal
 from papertape.daemon.journal.tables import TABLES, TRADE_TAGS
 from papertape.engine.broker.ledger import money, units_per_quote
-from papertape.engine.candles import CANDLE, FLAG_ABSENT
+from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_SYNTHETIC
 from papertape.engine.errors import DataError
 from papertape.engine.jit import copy_rows, join_rows
 from papertape.engine.performance.statement import Booked, booked_as
 from papertape.engine.spec import market_rows
 from papertape.replay.runtime.files import write_whole
 from papertape.replay.tapes.store import Store, Tape
+from papertape.replay.tapes.synthetic import VENUE as SYNTHETIC
 from papertape.replay.tapes.tables import at_minute
 
 # Tables that readers may want; snapshots and inputs are bytes.
@@ -103,6 +104,8 @@ def export_tapes(state: Path, journal: Journal, out: Path) -> list[Path]:
         is_there = (candles["symbol"] == index) & (candles["flag_bits"] & FLAG_ABSENT == 0)
         rows = copy_rows(np.ascontiguousarray(candles[is_there]))
         rows["symbol"] = 0
+        if identity.venue == SYNTHETIC:  # an exchange tells no flags
+            rows["flag_bits"] |= FLAG_SYNTHETIC
         tape = Tape(
             rows,
             identity.venue,

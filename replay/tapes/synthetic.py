@@ -27,6 +27,7 @@ from papertape.replay.tapes.tape import Tape
 from papertape.replay.tapes.timestamps import floor_to, utc_text
 
 KINDS: Final = ("noise", "regimes", "jumps", "garch", "edge", "pattern")
+VENUE: Final = "synthetic"  # of these alone, also of a daemon that is streamed them
 START_MS: Final = 1_577_836_800_000  # 2020-01-01 00:00 UTC
 HOURLY_VOLATILITY: Final = 0.008  # about what BTC had from 2020 to 2023
 EDGE: Final = 0.25
@@ -98,7 +99,7 @@ def synthesize(
     told = f"kind {kind}, seed {seed}, σ {sigma:.6g} per candle, price {price:g}"
     return Tape(
         candles,
-        "synthetic",
+        VENUE,
         symbol,
         timeframe,
         f"synthetic {kind}, seed {seed}",

@@ -33,10 +33,12 @@ from papertape.engine.broker.risk.brackets import Bracket
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError, InvariantError
 from papertape.engine.events import Action, Command, Event, Funding, MarketChange, NewModel
+from papertape.engine.jit import copy_rows
 from papertape.engine.spec import Market
 from papertape.replay.feed import ReplayFeed
 from papertape.replay.tapes.store import read_tape
-from tests.support.helpers import random_candles
+from papertape.replay.tapes.synthetic import synthesize
+from tests.support.helpers import interleave, random_candles
 from tests.support.journals import SYMBOLS, candles, derived, filled, identity
 
 
@@ -467,6 +469,21 @@ def test_export_gives_back_the_tape_that_was_received(tmp_path: Path) -> None:
     assert (read_tape(first).venue, read_tape(second).symbol) == ("test", "BBB")
     fills = pq.read_table(next(path for path in tables if path.stem == "fills"))
     assert [tuple(row.values())[1:] for row in fills.to_pylist()] == derived(tmp_path)["fills"]
+
+
+def test_candles_of_a_market_that_never_traded_are_exported_as_such(tmp_path: Path) -> None:
+    """The local exchange streams no flags: a replay of what a daemon had received said nothing of it."""
+    tapes = [synthesize("noise", 60, "15m", seed=seed, symbol=name).candles for seed, name in enumerate(SYMBOLS)]  # fmt: skip
+    received = interleave([copy_rows(rows) for rows in tapes])
+    received["flag_bits"] = 0
+    filled(tmp_path, received, account=identity()._replace(venue="synthetic"))
+
+    with Journal.read(tmp_path) as journal:
+        paths = export_tapes(tmp_path, journal, tmp_path / "out")
+
+    assert [read_tape(path).candles.tobytes() for path in paths] == [
+        rows.tobytes() for rows in tapes
+    ]
 
 
 @pytest.mark.asyncio
