@@ -21,7 +21,7 @@ from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.events import MarketChange
 from papertape.engine.features.matrix import FeatureMatrix
 from papertape.engine.features.reading import Frames, ReadFeatures, Reading
-from papertape.engine.features.series import BLOCK
+from papertape.engine.features.series import block_of
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, IntArray, Row, Rows, copy_rows
 from papertape.engine.model.inference.current import MODEL_ATR, CurrentModel
@@ -33,7 +33,7 @@ from papertape.engine.strategies.own_signals import can_short_of, question_of
 from papertape.engine.strategies.protocol import is_kernel, state_dtype_of
 
 _FILLS_PER_CANDLE: Final = 3
-READ_BLOCK: Final = 4 * BLOCK  # instants of a reading that kernels take at a time
+_READ_BLOCKS: Final = 4  # of a reading that kernels take at a time
 _NO_DECISIONS: Final = np.zeros(0, DECISION)
 _NO_FILLS: Final = np.zeros(0, FILL)
 _NO_TRADES: Final = np.zeros(0, TRADE)
@@ -238,8 +238,10 @@ class EngineState:
         assert reading.symbols == self.symbols
         assert not spec.events
         # Of one that looks at its account a block is copied for every look; of a kernel long ones cost nothing.
-        block = READ_BLOCK if is_kernel(spec.strategy) else BLOCK
-        return ReadFeatures(reading, spec.timeframe, requests, has_marks, block)
+        blocks = _READ_BLOCKS if is_kernel(spec.strategy) else 1
+        return ReadFeatures(
+            reading, spec.timeframe, requests, has_marks, blocks * block_of(len(self.symbols))
+        )
 
     def _model(self) -> CurrentModel:
         """Return the place of models over these features, and no model in it."""

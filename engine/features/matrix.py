@@ -20,13 +20,20 @@ from papertape.engine.features.known import KnownSeries
 from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.features.own.faults import FeatureFaults
 from papertape.engine.features.requests import split_request
-from papertape.engine.features.series import BLOCK, FeatureLanes, FeatureSeries, as_of, as_of_traded
+from papertape.engine.features.series import (
+    FeatureLanes,
+    FeatureSeries,
+    as_of,
+    as_of_traded,
+    block_of,
+)
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
 
 MODEL_PROBABILITY: Final = "model_probability"  # NaN while no model has an opinion
 # A candle cannot begin more than 64 things that are told, and what is on the shelves is told at most once more each.
-_EVENT_ROWS: Final = 64 * (2 * BLOCK + 2) + 8_192
+_EVENTS_A_CANDLE: Final = 64
+_EVENTS_OF_SHELVES: Final = 8_192
 _OWN: Final = -1
 
 
@@ -76,7 +83,7 @@ class FeatureMatrix:
         self._own = own
         self.faults = FeatureFaults()
         wanted = list(_wanted(symbols, timeframe, requests))
-        self.block = BLOCK
+        self.block = block_of(self.n_symbols)
         self.has_absent = False
         self._together: list[FeatureLanes] = []
         self._lanes = {
@@ -99,7 +106,8 @@ class FeatureMatrix:
         self.most = self.main[0].closed.size
         self._sources = self._order(wanted)
         self._told: list[Rows] = []
-        self._events = np.zeros(_EVENT_ROWS if is_telling else 1, EVENT)
+        rows = _EVENTS_A_CANDLE * self.most + _EVENTS_OF_SHELVES if is_telling else 1
+        self._events = np.zeros(rows, EVENT)
         self.columns = (*self._sources, MODEL_PROBABILITY)
         # Where every column is the lane's own, in its order, nothing has to be put together.
         self._is_direct = [*self._sources.values()] == [

@@ -28,7 +28,21 @@ from papertape.engine.jit import (
     kernel,
 )
 
-BLOCK: Final = 2048  # base candles of one symbol that a step takes at a time
+BLOCK: Final = 2048  # base candles of one symbol that a step takes at a time, at most
+_BLOCK_LEAST: Final = (
+    64  # fewer, and what Python does between two blocks takes as long as the kernels
+)
+_BLOCK_OF_ALL: Final = 50 * BLOCK  # candles of all symbols
+
+
+def block_of(n_symbols: int) -> int:
+    """
+    Return how many instants a step takes at a time.
+
+    Of more than fifty symbols fewer, or buffers grow to hundreds of MB, of which the kernel clears every page: a second of
+    system time for two hundred symbols.
+    """
+    return min(BLOCK, max(_BLOCK_LEAST, _BLOCK_OF_ALL // n_symbols))
 
 
 @kernel

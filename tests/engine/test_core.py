@@ -1,5 +1,6 @@
 """The engine's edge: what it refuses and leaves unchanged, how instants are completed, and snapshots that are not its own."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,36 @@ def test_candles_that_can_be_written_run_the_code_of_those_that_cannot() -> None
     assert counts[0] == counts[1]
     assert digests[0] == digests[1]
     assert candles.flags.writeable
+
+
+def test_buffers_do_not_grow_with_the_number_of_symbols_and_no_decision_depends_on_their_length() -> (
+    None
+):
+    names = [f"S{number:03}" for number in range(400)]
+    held = []
+    for n_symbols in (50, 400):
+        tracemalloc.start()
+        make_engine(*names[:n_symbols])
+        held.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    walk = random_candles(1_500)
+    parts = [walk[number : number + 1_400].copy() for number in range(80)]
+    for part in parts:
+        part["open_ms"] = walk["open_ms"][:1_400]
+    candles = interleave(parts)
+
+    whole, pieces, alone = (
+        run_all(make_engine(*names[:80]), candles),
+        run_all(make_engine(*names[:80]), candles, 999 * 80),
+        run_all(make_engine(names[0]), parts[0]),
+    )
+
+    assert held[1] < 1.5 * held[0]
+    assert len(whole.fills) > 0
+    assert whole.engine.digest == pieces.engine.digest
+    of_first = whole.decisions[whole.decisions["symbol"] == 0]
+    for field in ("time_ms", "target", "stop_distance"):
+        np.testing.assert_array_equal(of_first[field], alone.decisions[field])
 
 
 @pytest.mark.parametrize("sizes", [(1, 7, 70_000), (65_536, 1), (70_008,)])
