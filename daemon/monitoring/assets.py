@@ -10,14 +10,16 @@ reaches the token or the daemon.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from importlib import resources
 from typing import Final
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
 
-from papertape.daemon.monitoring.routes import Route
+from papertape.daemon.monitoring.routes import Route, read_query
 
 PAGE: Final = "index.html"
 VIEWER: Final = "viewer.html"
@@ -31,6 +33,8 @@ VIEWER_POLICY: Final = (
     "sandbox allow-scripts allow-downloads allow-modals; default-src 'none'; script-src 'unsafe-inline'; "
     "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_FILE_OF_PAGE: Final = re.compile(r'"(/assets/([\w.-]+))"')
+_FOR_GOOD: Final = "max-age=31536000, immutable"
 _MEDIA: Final = {
     "html": "text/html",
     "css": "text/css",
@@ -89,16 +93,33 @@ _OF_THE_REPORT: Final = (
 ENDPOINTS: Final = (("GET", "/"),)  # of metrics: the page and its files are one
 
 
+class AssetQuery(BaseModel):
+    """Which content of a file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    v: str | None = Field(
+        None, description="digest of its content: where it is this one, the answer is for good"
+    )
+
+
 class Assets:
     """The page's files, and the routes that give them."""
 
     def __init__(self) -> None:
-        self._bodies: Mapping[str, bytes] = {
+        bodies = {
             name: resources.files(_REPORT if name in _OF_THE_REPORT else _HERE)
             .joinpath("web", name)
             .read_bytes()
             for name in (PAGE, VIEWER, *AssetName)
         }
+        tags = {name: _tag(body) for name, body in bodies.items()}
+        # The page calls each file by what is in it: a browser that has it does not ask again.
+        bodies[PAGE] = _FILE_OF_PAGE.sub(
+            lambda found: f'"{found[1]}?v={tags[found[2]]}"', bodies[PAGE].decode()
+        ).encode()
+        self._bodies: Mapping[str, bytes] = bodies
+        self._tags = {**tags, PAGE: _tag(bodies[PAGE])}
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes; the files hold nothing of the account, so anyone who may connect gets them."""
@@ -129,8 +150,9 @@ class Assets:
                 self._get_asset,
                 parameters=(("name", AssetName),),
                 media=tuple(sorted(set(_MEDIA.values()) - {_MEDIA["html"]})),
-                refusals=(403, 404),
+                refusals=(400, 403, 404),
                 access="probe",
+                query=AssetQuery,
                 label="/",
             ),
         )
@@ -145,13 +167,17 @@ class Assets:
         name = request.match_info["name"]
         if name not in self._bodies or name in (PAGE, VIEWER):
             raise web.HTTPNotFound
-        return self._file(request, name)
+        return self._file(
+            request, name, is_for_good=read_query(request, AssetQuery).v == self._tags[name]
+        )
 
-    def _file(self, request: web.Request, name: str, policy: str = POLICY) -> web.Response:
-        body = self._bodies[name]
-        tag = hashlib.sha256(body).hexdigest()[:16]
+    def _file(
+        self, request: web.Request, name: str, policy: str = POLICY, is_for_good: bool = False
+    ) -> web.Response:
+        body, tag = self._bodies[name], self._tags[name]
         headers = {
-            "Cache-Control": "no-cache",  # asked again every time, sent again when it is another
+            # Asked again every time and sent again when it is another; by its content's name it never is.
+            "Cache-Control": _FOR_GOOD if is_for_good else "no-cache",
             "ETag": f'"{tag}"',
             "Content-Security-Policy": policy,
             "X-Content-Type-Options": "nosniff",
@@ -161,3 +187,7 @@ class Assets:
             return web.Response(status=304, headers=headers)
         media = _MEDIA[name.rpartition(".")[2]]
         return web.Response(body=body, content_type=media, charset="utf-8", headers=headers)
+
+
+def _tag(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:16]

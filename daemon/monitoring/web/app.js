@@ -18,7 +18,7 @@ class Page {
     this.stream = new Stream({ onSnapshot: (message) => this.whole(message), onDelta: (message) => this.delta(message), onLine: (state, text) => this.line(state, text) });
     // Candles are drawn before the stream tells how the account stands, and loaded again then, for some may have come in between.
     // Where reading needs the token too, the stream is refused without a word; a question is told why.
-    this.begun = this.showMarkets().catch((problem) => this.trouble(problem));
+    this.begun = this.showMarkets().catch((problem) => this.trouble(problem)).finally(() => EARLY.clear());
     setInterval(() => this.slow(), SLOW_MS);
     setInterval(() => this.status && strip(this.status, this.skewMs), 1000); // ages go on, also without a connection
   }
@@ -47,7 +47,8 @@ class Page {
     $("title").textContent = found.strategy.split(":").pop();
     $("badges").replaceChildren(element("span", "PAPER", "badge loud"), element("span", found.venue, "badge"), element("span", `decides every ${lengthOf(found.timeframe_ms)}`, "badge"));
     document.title = `${found.strategy.split(":").pop()} · Papertape`;
-    const chosen = this.candles.symbol ?? found.markets[0]?.symbol;
+    const known = [this.candles.symbol, KEPT.get("symbol")].find((symbol) => found.markets.some((market) => market.symbol === symbol));
+    const chosen = known ?? found.markets[0]?.symbol;
     $("symbol").replaceChildren(...found.markets.map((market) => new Option(market.symbol, market.symbol, false, market.symbol === chosen)));
     await this.show(chosen);
   }
@@ -62,7 +63,7 @@ class Page {
   }
   async show(symbol) {
     const market = this.markets.find((each) => each.symbol === symbol);
-    if (market) await this.candles.show(market, this.frameMs);
+    if (market) { KEPT.set("symbol", symbol); await this.candles.show(market, this.frameMs); }
     this.levels();
   }
   async choose(trade) {
@@ -115,4 +116,6 @@ class Page {
     } catch (problem) { this.trouble(problem); }
   }
 }
-const PAGE = new Page();
+// Built when what is drawn first has come: a chart without candles would be painted before the one with them.
+let PAGE;
+Promise.allSettled(EARLY.values()).then(() => { PAGE = new Page(); });

@@ -28,14 +28,33 @@ class Problem extends Error {
 }
 
 // One answer of the API; the daemon's own sentence where there is none.
-async function ask(what, query = {}) {
-  const url = new URL(`/api/v1/${what}`, location.href);
-  for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined) url.searchParams.set(name, value);
+async function answerOf(url) {
   const answer = await fetch(url, { headers: bearer() }).catch(() => { throw new Problem(0, "no connection"); });
   const body = await answer.json().catch(() => ({ detail: `status ${answer.status}` }));
   if (!answer.ok) throw new Problem(answer.status, body.detail);
   return body;
 }
+function questionOf(what, query) {
+  const url = new URL(`/api/v1/${what}`, location.href);
+  for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined) url.searchParams.set(name, value);
+  return url.href;
+}
+function ask(what, query = {}) {
+  const url = questionOf(what, query), early = EARLY.get(url);
+  EARLY.delete(url);
+  return early ?? answerOf(url);
+}
+
+// What is drawn first is asked for while the other scripts are still on their way, and taken by whoever asks the same at the start.
+const NEWEST = 500; // candles of a window that ends now
+const EARLY = new Map();
+function askEarly(what, query = {}) {
+  const url = questionOf(what, query), answer = answerOf(url);
+  answer.catch(() => { /* told to whoever asks */ });
+  EARLY.set(url, answer);
+}
+askEarly("markets");
+if (KEPT.get("symbol")) askEarly("candles", { symbol: KEPT.get("symbol"), limit: NEWEST });
 
 const oneKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 

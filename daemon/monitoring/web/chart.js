@@ -50,7 +50,7 @@ class CandleView {
     if (this.until !== Infinity) this.onLeave?.();
     const turn = ++this.turn, symbol = this.symbol;
     let found;
-    try { found = await ask("candles", { symbol, from_ms: fromMs === null ? null : Math.max(0, Math.floor(fromMs)), to_ms: toMs === null ? null : Math.ceil(toMs), limit: fromMs === null ? 500 : MOST }); }
+    try { found = await ask("candles", { symbol, from_ms: fromMs === null ? null : Math.max(0, Math.floor(fromMs)), to_ms: toMs === null ? null : Math.ceil(toMs), limit: fromMs === null ? NEWEST : MOST }); }
     catch (problem) { $("chart-state").textContent = `candles could not be loaded: ${problem.message}`; $("chart-state").hidden = false; return; }
     if (turn !== this.turn) return;
     this.sizeMs = found.size_ms; this.size = found.size_ms / this.frameMs; this.oldestMs = found.oldest_ms; this.newestMs = found.newest_ms;

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -56,6 +57,24 @@ async def test_the_page_and_its_files_come_with_a_strict_policy_and_once(tmp_pat
             async with http.get(path) as answer:
                 assert answer.status == 404
     assert "unsafe" not in POLICY
+
+
+@pytest.mark.asyncio
+async def test_a_browser_keeps_a_file_until_the_page_calls_it_by_another_content(
+    tmp_path: Path,
+) -> None:
+    async with serving(Api(account(tmp_path), no_status)) as http:
+        async with http.get("/") as answer:
+            assert answer.headers["Cache-Control"] == "no-cache"
+            files = re.findall(r'"(/assets/[\w.-]+\?v=)(\w+)"', await answer.text())
+        assert len(files) == len(AssetName)
+        for path, digest in files:
+            async with http.get(path + digest) as answer:
+                assert hashlib.sha256(await answer.read()).hexdigest().startswith(digest)
+                assert "immutable" in answer.headers["Cache-Control"]
+            for other in ("", "0" * len(digest), digest[:-1]):
+                async with http.get(path + other) as answer:
+                    assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-cache")
 
 
 @pytest.mark.asyncio
