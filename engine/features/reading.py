@@ -81,11 +81,11 @@ class Reading:
             self._read(timeframe, missing)
         for key in keys:
             self._columns.move_to_end(key)
-        found = [self._columns[key] for key in keys]
-        held = sum(column.nbytes for column in self._columns.values())
-        while held > MOST_BYTES and len(self._columns) > len(keys):
-            held -= self._columns.popitem(last=False)[1].nbytes
-        return found
+        if missing:
+            held = sum(column.nbytes for column in self._columns.values())
+            while held > MOST_BYTES and len(self._columns) > len(keys):
+                held -= self._columns.popitem(last=False)[1].nbytes
+        return [self._columns[key] for key in keys]
 
     def _read_closes(self, timeframe: str) -> ReadCloses:
         """Gather the candles of a timeframe."""

@@ -117,5 +117,6 @@ def average_depth(below_peak: FloatArray) -> float | None:
     rows: IntArray = np.flatnonzero(below_peak < 0.0)
     if not len(rows):
         return None
-    starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) > 1)
-    return float(np.minimum.reduceat(below_peak[rows], starts).mean())
+    is_first = np.ones(len(rows), np.bool_)
+    np.not_equal(rows[1:], rows[:-1] + 1, out=is_first[1:])
+    return float(np.minimum.reduceat(below_peak[rows], np.flatnonzero(is_first)).mean())

@@ -128,13 +128,13 @@ def _put_falls(sheet: Sheet, times: MarkTimes, falls: Falls) -> int:
         names = ("max_drawdown_duration_s", "time_to_recover_s")
         sheet.refuse(names, "equity never fell below a peak")
         return elapsed_ms
-    fall = falls.deepest[0]
-    sheet.put("max_drawdown", float(fall.depth))
-    peak_ms = int(time_ms[fall.peak - 1]) if fall.peak else start_ms
-    is_over = fall.recovery >= 0
-    end_ms = int(time_ms[fall.recovery - 1 if is_over else -1])
+    depth, peak, trough, recovery = falls.deepest[0].tolist()
+    sheet.put("max_drawdown", depth)
+    peak_ms = int(time_ms[peak - 1]) if peak else start_ms
+    is_over = recovery >= 0
+    end_ms = int(time_ms[recovery - 1 if is_over else -1])
     sheet.put("max_drawdown_duration_s", (end_ms - peak_ms) / 1000.0)
-    recovered_s = (end_ms - int(time_ms[fall.trough - 1])) / 1000.0 if is_over else None
+    recovered_s = (end_ms - int(time_ms[trough - 1])) / 1000.0 if is_over else None
     sheet.put("time_to_recover_s", recovered_s, "the deepest drawdown was not recovered")
     if not is_over:
         sheet.notes.append("max drawdown not recovered")

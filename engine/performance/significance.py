@@ -14,6 +14,7 @@ and M. W. Watson, HAR Inference: Recommendations for Practice (2018; equally wei
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Final, NamedTuple
 
@@ -98,10 +99,17 @@ def slow_waves(values: FloatArray) -> FloatArray:
     """Return what a series, shape (n_days, n_trials), is on its slowest cosines; their mean square is n times its mean's variance."""
     n = len(values)
     # A cosine transform is half of a Fourier transform of twice the length, turned by half a day.
-    turn = np.exp(-0.5j * np.pi / n * np.arange(1, wave_count(n) + 1))
+    turn = _turns(n)
     slow = np.fft.rfft(values, 2 * n, axis=0)[1 : len(turn) + 1]
     waves: FloatArray = math.sqrt(2.0 / n) * (slow * turn[:, None]).real
     return waves
+
+
+@lru_cache(16)
+def _turns(n: int) -> npt.NDArray[np.complex128]:
+    """Return by what each of the slowest waves of so many days is turned."""
+    turns: npt.NDArray[np.complex128] = np.exp(-0.5j * np.pi / n * np.arange(1, wave_count(n) + 1))
+    return turns
 
 
 def has_moved_enough(returns: FloatArray) -> npt.NDArray[np.bool_]:
