@@ -1,6 +1,7 @@
 """A search from its axes to its result: asked in fixed batches and told in order, so that no number of workers changes it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -24,7 +25,7 @@ from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import write_table
 from papertape.replay.research.sweep.run import (
     Progress,
-    check_trials,
+    checking,
     folder_of,
     identity,
     judge,
@@ -98,22 +99,21 @@ def run_optimize(
     if bounds_ms:
         header |= {"windows": bounds_ms, "prune": options.prune}
     folder = options.folder or folder_of("optimize", header)
-    checked: list[int] = []
+    is_whole = False
     with trial_file(folder, header, options.trials, options.shared) as file:
         books = Books(runner, "optimize")
         search = _OptimizeRun(runner, options, proposals, file, books, bounds_ms)
-        try:
+        with suppress(KeyboardInterrupt):
             search.take_in()
             with hands_of(workers, options.dask, runner, search.call, axes) as hands:
                 for batch in search.batches():
                     run_trials(search.run, search.changes, file, hands, search, on_progress, batch)
-            checked = check_trials(runner, search.changes, file, on_progress)
-        except KeyboardInterrupt:
-            checked = []
-        with file.alone():
+            is_whole = True
+        with checking(runner, search.changes, file, is_whole, on_progress) as checked, file.alone():
             search.take_in()
             search.close()
             write_table(folder, axes, file.rows(), has_windows=bool(bounds_ms))
+            judged = judge(file)
             found = OptimizeResult(
                 folder=folder,
                 axes=axes,
@@ -126,10 +126,10 @@ def run_optimize(
                 best=best_of(
                     [o for o in search.outcomes.values() if o.row.outcome == "done"], options.top
                 ),
-                checked=checked,
+                checked=checked(),
                 reasons=search.reasons,
                 standing=books.standing(),
-                verdict=judge(file),
+                verdict=judged,
                 shells=file.by_shell,
                 windows=options.windows,
                 pruned=pruned_after(search.outcomes.values()),

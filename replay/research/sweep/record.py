@@ -15,6 +15,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
@@ -150,7 +151,7 @@ class TrialFile:
         """Append one trial, of which the line may be at hand; DataError when it cannot be kept, and then nothing of it is."""
         assert not self._done[row.number], f"trial {row.number} ran twice"
         place = self._append(line or row.line())
-        self._note(row, self._home(self.path), place)
+        self._note(row, self._own, place)
 
     def rows(self) -> Iterator[TrialRow]:
         """Yield every finished trial, in the order in which they finished, of several shells one after the other."""
@@ -196,7 +197,7 @@ class TrialFile:
         for path in (self._folder / TRIALS, *sorted((self._folder / SHELLS).glob("*.jsonl"))):
             for _ in self._read_on(path):
                 pass
-        end = self._ends[self._home(self.path)]
+        end = self._ends[self._own]
         os.ftruncate(self._file.fileno(), end)
         if not end:
             self._append(self._first_line[:-1])
@@ -232,6 +233,11 @@ class TrialFile:
                 else:
                     self._refuse_unlike(row)
 
+    @cached_property
+    def _own(self) -> int:
+        """Return the number of the file that is written here."""
+        return self._home(self.path)
+
     def _home(self, path: Path) -> int:
         """Return the number of a file."""
         if path not in self._files:
@@ -256,7 +262,7 @@ class TrialFile:
                 f"{self.path}: a trial could not be kept: {_said(error)}; the {self.done:,} before it are, and the same "
                 "command goes on with them"
             ) from error
-        self._ends[self._home(self.path)] = end + len(line) + 1
+        self._ends[self._own] = end + len(line) + 1
         return end
 
     def _refuse_unlike(self, row: TrialRow) -> None:

@@ -3,10 +3,12 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
+
+import orjson
 
 from papertape.engine.errors import ConfigError, InvariantError
 from papertape.replay.backtesting.run import replay
@@ -21,6 +23,7 @@ from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import Summary, SweepResult, sign_of, write_table
 from papertape.replay.research.sweep.space import Space
 from papertape.replay.research.sweep.trial import TrialCall, TrialRow, TrialRunner
+from papertape.replay.research.sweep.workers import beside
 from papertape.replay.research.trials.identity import code_digest
 from papertape.replay.research.trials.matrix import MOST_TRIALS, TrialVerdict, verdict
 from papertape.replay.runtime.files import own_folder
@@ -84,7 +87,7 @@ def run_sweep(
     drawn = {"draws": space.draws, "seed": space.seed if space.draws is not None else None}
     header = identity(config, runner, space.axes) | drawn
     folder = options.folder or folder_of("sweep", header)
-    checked: list[int] = []
+    is_whole = False
 
     def call(number: int) -> TrialCall:
         return TrialCall(number, space.changes(number))
@@ -104,10 +107,11 @@ def run_sweep(
                 books,
                 on_progress,
             )
-            checked = check_trials(runner, space.changes, file, on_progress)
-        with file.alone():
+            is_whole = True
+        with checking(runner, space.changes, file, is_whole, on_progress) as checked, file.alone():
             summary = Summary(options.by, options.top)
             write_table(folder, space.axes, summary.passing(file.rows()))
+            judged = judge(file)
             found = SweepResult(
                 folder=folder,
                 axes=space.axes,
@@ -116,10 +120,10 @@ def run_sweep(
                 counts=summary.counts,
                 best=summary.best,
                 lanes=summary.lanes,
-                checked=checked,
+                checked=checked(),
                 reasons={end: reason for end, (_, reason) in sorted(summary.reasons.items())},
                 standing=books.standing(),
-                verdict=judge(file),
+                verdict=judged,
                 shells=file.by_shell,
             )
             found.data_doubts = runner.data_doubts(found.first)
@@ -192,32 +196,58 @@ def run_trials(
         books.close()
 
 
-def check_trials(
+@contextmanager
+def checking(
     runner: TrialRunner,
     changes: Callable[[int], Mapping[str, Any]],
     file: TrialFile,
+    is_whole: bool,
     on_progress: Progress | None,
-) -> list[int]:
-    """Replay a few of the finished trials by themselves, first, middle and last; return which."""
-    done = file.that_were_done()
+) -> Iterator[Callable[[], list[int]]]:
+    """
+    Replay a few of the finished trials by themselves, first, middle and last, beside what else is done of them; none of a search cut short.
+
+    What is given waits for that and returns which they were, none after an interrupt; it raises InvariantError for a trial that is
+    not what its replay is.
+    """
+    done = file.that_were_done() if is_whole else []
     places = {(len(done) - 1) * k // (_CHECKED - 1) for k in range(_CHECKED)} if len(done) else ()
     chosen = [done[place] for place in sorted(places)]
-    for number in chosen:
-        row, config = file.row(number), with_changes(runner.config, changes(number))
-        ready = runner.prepare(config)
-        # Nothing that a report would draw is kept, and nothing beside the account is measured: neither is compared.
-        alone = replay(
-            ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events
-        )
-        digest, metrics = alone.engine.digest, performance_of(config, alone).metrics
-        if digest != row.digest or metrics != dict(row.metrics):
-            raise InvariantError(
-                f"trial {number} {dict(row.changes)}: its digest is {row.digest[:16]} and that of its replay "
-                f"{digest[:16]}; none of these trials can be trusted"
-            )
-        if on_progress is not None:
-            on_progress("checked against replays", chosen.index(number) + 1, len(chosen))
-    return chosen
+
+    def replays() -> bytes:
+        return orjson.dumps([_replayed(runner, changes(number)) for number in chosen])
+
+    def compared() -> list[int]:
+        try:
+            found = orjson.loads(answer())
+        except KeyboardInterrupt:
+            return []
+        for number, (digest, metrics) in zip(chosen, found, strict=True):
+            row = file.row(number)
+            if digest != row.digest or metrics != row.metrics:
+                raise InvariantError(
+                    f"trial {number} {dict(row.changes)}: its digest is {row.digest[:16]} and that of its replay "
+                    f"{digest[:16]}; none of these trials can be trusted"
+                )
+            if on_progress is not None:
+                on_progress("checked against replays", chosen.index(number) + 1, len(chosen))
+        return chosen
+
+    with beside(replays) if chosen else nullcontext(replays) as answer:
+        yield compared
+
+
+def _replayed(
+    runner: TrialRunner, changes: Mapping[str, Any]
+) -> tuple[str, Mapping[str, float | None]]:
+    """Return digest and metrics of a trial that is replayed by itself."""
+    config = with_changes(runner.config, changes)
+    ready = runner.prepare(config)
+    # Nothing that a report would draw is kept, and nothing beside the account is measured: neither is compared.
+    alone = replay(
+        ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events
+    )
+    return alone.engine.digest, performance_of(config, alone).metrics
 
 
 def judge(file: TrialFile) -> TrialVerdict:

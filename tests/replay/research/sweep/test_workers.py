@@ -1,5 +1,6 @@
 """Processes that do pieces of work, and die: between two pieces, within an answer, as they begin."""
 
+import contextlib
 import os
 import signal
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from papertape.replay.research.sweep import workers
-from papertape.replay.research.sweep.workers import Worker, in_workers
+from papertape.replay.research.sweep.workers import Worker, beside, in_workers
 
 
 def lost(number: int, how: str) -> bytes:
@@ -31,6 +32,34 @@ def test_one_that_dies_costs_its_piece_a_second_try(tmp_path: Path) -> None:
     assert found[:5] == [b"0", b"1", b"2", b"3", b"4"]
     assert found[5].startswith(b"5 its process was killed by signal 9 (SIGKILL")
     assert found[6:] == [b"6", b"7"]
+
+
+def test_what_is_done_beside_is_done_in_another_process() -> None:
+    with beside(lambda: str(os.getpid()).encode()) as answer:
+        assert int(answer()) != os.getpid()
+
+
+def test_what_is_done_beside_is_done_here_when_its_process_dies() -> None:
+    parent = os.getpid()
+
+    def work() -> bytes:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return b"done here"
+
+    with beside(work) as answer:
+        assert answer() == b"done here"
+
+
+def test_nobody_waits_for_what_is_done_beside_when_it_is_not_asked_for() -> None:
+    started_s = time.monotonic()
+
+    with beside(lambda: bytes(int(time.sleep(60.0) or 0))), contextlib.suppress(RuntimeError):
+        raise RuntimeError
+
+    assert time.monotonic() - started_s < 30.0
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 @pytest.mark.parametrize("count", [1, 4])
