@@ -64,7 +64,7 @@ class OptimizeResult(TrialsFound):
         """Return what a reader must know of the best, as sentences."""
         # By name: a dataclass with slots is another class than the one that `super()` alone looks in.
         found = super(OptimizeResult, self).doubts
-        if not self.pruned or not found:
+        if not self.pruned or self.first is None:
             return found
         after = ", ".join(
             f"{count:,} after window {window}" for window, count in self.pruned.items()

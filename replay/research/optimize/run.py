@@ -26,6 +26,7 @@ from papertape.replay.research.sweep.result import write_table
 from papertape.replay.research.sweep.run import (
     Progress,
     checking,
+    data_doubts,
     folder_of,
     identity,
     judge,
@@ -134,7 +135,7 @@ def run_optimize(
                 windows=options.windows,
                 pruned=pruned_after(search.outcomes.values()),
             )
-            found.data_doubts = runner.data_doubts(found.first)
+            found.data_doubts = data_doubts(runner, found.first, file)
             drawn = _surface(found, search, config, runner.traded)
             found.page = write_surface(folder, drawn, map(search.drawn, file.rows()))
     return found

@@ -23,6 +23,7 @@ from papertape.engine.strategies import class_of
 from papertape.engine.strategies.parameters import StrategyParameter, declared_parameters
 from papertape.replay.config import Config, make_config
 from papertape.replay.config.market_settings import MarketSettings
+from papertape.replay.research.trials.identity import NOT_DECIDING
 
 PARAMETERS_PREFIX: Final = "strategy.parameters."
 SYMBOLS_PREFIX: Final = "strategy.symbols."
@@ -259,6 +260,8 @@ def _kind(key: str, config: Config) -> type | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         keys = ", ".join(f"{key}.{name}" for name in list(annotation.model_fields)[:3])
         raise ConfigError(f"{key}: it is a section; vary one of its keys, such as {keys}")
+    if parts[0] in NOT_DECIDING:
+        raise ConfigError(f"{key}: [{parts[0]}] decides nothing, so all trials would be one; vary what an account does")  # fmt: skip
     kinds = [kind for kind in get_args(annotation) if kind is not NoneType] or [annotation]
     kinds = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
     return kinds[0] if len(kinds) == 1 and isinstance(kinds[0], type) else None

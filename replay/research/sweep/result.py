@@ -54,7 +54,7 @@ class TrialsFound(ABC):
     verdict   what their returns say together: overfitting, step-down
     shells    how many of the trials each shell did, where several shared the work
     page      of their surface, None where no trial has a value or there are too many to draw
-    data_doubts  of the candles and series that the best trial was made from
+    data_doubts  of the candles and series that the best trial was made from, or the first that was done where none is the best
     """
 
     folder: Path
@@ -78,7 +78,7 @@ class TrialsFound(ABC):
     def doubts(self) -> list[str]:
         """Return what a reader must know of the best, as sentences."""
         if self.first is None:
-            return []
+            return list(self.data_doubts)
         return [
             *self.data_doubts,
             f"The first is the best of {self.tried:,} that were tried here; none of them has seen other candles.",

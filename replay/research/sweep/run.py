@@ -126,7 +126,7 @@ def run_sweep(
                 verdict=judged,
                 shells=file.by_shell,
             )
-            found.data_doubts = runner.data_doubts(found.first)
+            found.data_doubts = data_doubts(runner, found.first, file)
             goal = Layer.of_metric(options.by, sign_of(options.by))
             best = [row.number for row in summary.best]
             surface = SurfaceSearch(
@@ -134,6 +134,12 @@ def run_sweep(
             )
             found.page = write_surface(folder, surface, file.rows())
     return found
+
+
+def data_doubts(runner: TrialRunner, best: TrialRow | None, file: TrialFile) -> list[str]:
+    """Return what a reader must know of the best trial's candles and series; where none is the best, of the first that was done."""
+    done = file.that_were_done()
+    return runner.data_doubts(best or (file.row(done[0]) if done else None))
 
 
 def trial_file(folder: Path, header: Mapping[str, Any], size: int, is_shared: bool) -> TrialFile:

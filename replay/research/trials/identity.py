@@ -15,7 +15,7 @@ from papertape.replay.config.cadence import cadence
 from papertape.replay.config.learning import FIRST_POLICY, Learning
 from papertape.replay.config.user_code import file_of
 
-_NOT_DECIDING: Final = {"report", "live", "daemon"}  # sections that change no decision
+NOT_DECIDING: Final = ("report", "live", "daemon")  # sections that change no decision
 
 
 def configuration_digest(config: Config) -> str:
@@ -33,7 +33,7 @@ def deciding(config: Config) -> dict[str, Any]:
     """Return all of a configuration that decides and is not its default, as plain values."""
     values = config.model_dump(mode="json", exclude_defaults=True)
     _set_policy(values, config)
-    for name in _NOT_DECIDING:
+    for name in NOT_DECIDING:
         values.pop(name, None)
     for name in ("store", "tapes"):
         values.get("data", {}).pop(name, None)

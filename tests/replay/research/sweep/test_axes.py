@@ -243,3 +243,9 @@ def test_what_axes_and_configuration_name_makes_a_search_another(
 def test_a_store_is_no_axis() -> None:
     with pytest.raises(ConfigError, match=r"data\.store: trials share one store; vary data\.tapes"):
         parse_axis("data.store=a,b", CROSS)
+
+
+@pytest.mark.parametrize("key", ["report.name=a,b", "daemon.port=9464,9465"])
+def test_what_decides_nothing_is_no_axis(key: str) -> None:
+    with pytest.raises(ConfigError, match="decides nothing, so all trials would be one"):
+        parse_axis(key, CROSS)

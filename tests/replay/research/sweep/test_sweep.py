@@ -104,6 +104,23 @@ def test_it_says_what_its_candles_are_as_a_replay_does(tmp_path: Path) -> None:
     assert found.to_json()["data_doubts"] == found.doubts[: len(found.data_doubts)]
 
 
+def test_it_says_what_its_candles_are_where_no_trial_has_a_value(tmp_path: Path) -> None:
+    """Two averages that cross at no close of the tape: nothing is traded, and without a trade there is no profit factor."""
+    candles = tape().candles.copy()
+    for name in ("open", "high", "low", "close"):
+        candles[name] = 100.0
+    flat = Tape(candles, "synthetic", "SYNTH", "1h")
+    grid = {"strategy.parameters.fast": [5, 10]}
+
+    found = sweep(
+        grid, flat, strategy="ema_cross", by="profit_factor", out=tmp_path / "a", workers=1, **QUIET
+    )
+
+    assert (found.counts, found.first) == ({"done": 2}, None)
+    assert found.doubts[0].startswith("SYNTHETIC DATA")
+    assert found.doubts == list(found.data_doubts) == found.to_json()["data_doubts"]
+
+
 def test_any_number_of_processes_finds_the_same(tmp_path: Path) -> None:
     found = [plain(cross(tmp_path / str(workers), workers)) for workers in (1, 2, 8)]
 
