@@ -109,9 +109,9 @@ def test_commands_print_what_is_shown(tmp_path: Path, inside: Inside, chosen: st
                 continue
             if group(command) != chosen:
                 continue
-            is_quick = chosen == "quick"
+            is_first = command == "papertape demo"  # what a newcomer types at first, as it is typed
             words = shlex.split(command)[1:]
-            done = inside(*words, cwd=tmp_path) if is_quick else run(command, tmp_path)
+            done = run(command, tmp_path) if is_first else inside(*words, cwd=tmp_path)
             ran += 1
             assert done.returncode == code, f"{command}: {done.stderr}"
             masked = (mask(shown), "\n".join(mask(done.stdout.splitlines())))

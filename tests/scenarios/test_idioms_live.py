@@ -23,6 +23,10 @@ from tests.support.commands import invoke
 from tests.support.helpers import random_candles
 from tests.test_idioms import BLOCKS, IN_PYTHON
 
+# An audit is a process of its own that comes to the same as `verify` below: one for each idiom in Python, and one for a kernel
+# in `test_a_user_s_process_trades_one`.
+UNAUDITED = ("--set", "daemon.audit_every_s=86400")
+
 
 class Span(NamedTuple):
     """Of which candles, how many the exchange has when the daemon starts, and how many it streams."""
@@ -93,8 +97,8 @@ def stepped_again(state: Path) -> tuple[Rows, str, int]:
 def test_an_idiom_trades_against_the_local_exchange(name: str, folder: Path) -> None:
     used = tapes(name)
     digests = []
-    for each in (name, f"{name}Kernel"):
-        said = invoke(*words(each, used, each))
+    for each, audited in ((name, ()), (f"{name}Kernel", UNAUDITED)):
+        said = invoke(*words(each, used, each), *audited)
 
         rows, digest, n_fills = stepped_again(folder / each)
         assert n_fills >= 1, said

@@ -48,8 +48,10 @@ async def test_each_is_shown_as_it_is_and_one_that_ends_keeps_what_it_said(tmp_p
             "me": f"http://127.0.0.1:{port}",
         }
         table = ", ".join(f"{name} = {json.dumps(url)}" for name, url in peers.items())
-        async with daemon(tmp_path / "state", port, f"daemon.peers={{{table}}}"):
-            async with daemon(tmp_path / "other", other, "account.quote=JPY"):
+        # Nothing here waits for a trade: an hour in six seconds, not two of them a second.
+        slowly = "live.speed=600"
+        async with daemon(tmp_path / "state", port, f"daemon.peers={{{table}}}", slowly):
+            async with daemon(tmp_path / "other", other, "account.quote=JPY", slowly):
                 await tab.call("Network.enable")
                 await tab.open(f"http://127.0.0.1:{port}/", 1280)
                 await tab.until(f"{CARDS} === 'live,lost,lost,itself'", 120.0)
