@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from papertape.daemon.backtests.answers import (
     BacktestJob,
     BacktestResult,
@@ -81,6 +78,10 @@ def _sizes(folder: Path) -> Iterator[FileSize]:
 
 def curve_of_result(folder: Path) -> Curve:
     """Return the equity of a result at every close, or raise DataError for a damaged file."""
+    # Here, not on top: a daemon that nobody asks for a result has thirty MB less.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     path = folder / ResultFile.EQUITY
     try:
         table = pq.read_table(path, columns=["time", "equity"])

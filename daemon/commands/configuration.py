@@ -10,7 +10,7 @@ from rich.table import Table
 
 from papertape.daemon.commands.options import AsJson
 from papertape.daemon.commands.output import console, print_json, say
-from papertape.daemon.notifications import check_rules
+from papertape.daemon.notifications.rules import check_rules
 from papertape.engine.errors import ConfigError
 from papertape.engine.strategies import class_of, declared_parameters
 from papertape.replay.config import Config, load_config

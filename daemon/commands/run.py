@@ -16,9 +16,9 @@ from papertape.daemon.commands.options import Changes, ConfigFile, with_tapes
 from papertape.daemon.commands.output import console, progress_bars, say
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.monitoring.observer import Operation
-from papertape.daemon.notifications import Addresses, Messenger, load_addresses
 from papertape.daemon.notifications.account import AccountNotifications, hang_notifications
-from papertape.daemon.notifications.addresses import VARIABLE
+from papertape.daemon.notifications.addresses import VARIABLE, Addresses, load_addresses
+from papertape.daemon.notifications.messenger import Messenger
 from papertape.daemon.runtime.daemon import Hooks, RunningDaemon, wall_ms
 from papertape.daemon.runtime.recovery import Recovered
 from papertape.daemon.runtime.tape_time import placed

@@ -5,11 +5,7 @@ Messages to people, through apprise: what happened, and rules of their own. All 
     messenger  a thread with a bounded queue: grouped, at most so many an hour
     memory     what was told already, kept in the journal: a restart tells nothing twice
     rules      the user's own rules
-    account    from reports, attempts, drift and the feed to sentences; by itself, for the check of a configuration needs no daemon
+    account    from reports, attempts, drift and the feed to sentences
+
+Each is imported by itself, for the check of a configuration needs rules and no daemon.
 """
-
-from papertape.daemon.notifications.addresses import Addresses, load_addresses
-from papertape.daemon.notifications.messenger import Messenger
-from papertape.daemon.notifications.rules import check_rules
-
-__all__ = ["Addresses", "Messenger", "check_rules", "load_addresses"]

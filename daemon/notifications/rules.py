@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from papertape.daemon.notifications.memory import ToldMemory
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features import columns_of
 from papertape.engine.features.matrix import MODEL_PROBABILITY
 from papertape.engine.features.smc.events import ORDER_BLOCK_TOUCHED
 from papertape.engine.jit import FloatArray, Rows
-from papertape.engine.report import Report
 from papertape.engine.strategies import make_strategy
 from papertape.replay.config import Config
 from papertape.replay.config.live import NotificationRule
 from papertape.replay.learning.settings import features_of
 
 if TYPE_CHECKING:
+    from papertape.daemon.notifications.memory import ToldMemory
     from papertape.engine.core import Engine
+    from papertape.engine.report import Report
 
 _TRUE: Final = "true"
 _STRUCTURE: Final = "smc_"  # what columns of market structure begin with
@@ -45,7 +45,7 @@ class RuleWatch:
         self,
         rules: Sequence[NotificationRule],
         engine: "Engine",
-        memory: ToldMemory,
+        memory: "ToldMemory",
         peak: float,
         places: int = 2,
     ) -> None:
@@ -63,7 +63,7 @@ class RuleWatch:
         values = matrix[:, : len(bars)][:, is_there].copy()
         self._values.setdefault(self._symbols[symbol], []).append(values)
 
-    def sentences(self, report: Report, *, is_told: bool) -> Iterator[str]:
+    def sentences(self, report: "Report", *, is_told: bool) -> Iterator[str]:
         """Yield what has come true in a step; is_told: otherwise it is only remembered, while history comes in."""
         values, self._values = self._values, {}
         for rule in self._rules:
@@ -74,7 +74,7 @@ class RuleWatch:
             yield from self._entered(report)
 
     def _changes(
-        self, rule: NotificationRule, report: Report, values: dict[str, list[FloatArray]]
+        self, rule: NotificationRule, report: "Report", values: dict[str, list[FloatArray]]
     ) -> Iterator[tuple[str, bool, str]]:
         """Yield each rule's mark, whether it is true at a close, and its sentence, in the order of closes."""
         if rule.by is not None:
@@ -93,7 +93,7 @@ class RuleWatch:
                     sentence = f"{symbol}: {rule.feature} is {word} {rule.value:g}, at {value:.6g}"
                     yield f"{rule.when} {rule.feature} {rule.value:g} {symbol}", is_true, sentence
 
-    def _falls(self, by: float, report: Report) -> Iterator[tuple[str, bool, str]]:
+    def _falls(self, by: float, report: "Report") -> Iterator[tuple[str, bool, str]]:
         """Equity against its highest: true until there is a new highest."""
         name = f"equity_falls {by:g}"
         for mark in report.marks:
@@ -106,7 +106,7 @@ class RuleWatch:
                 now, highest = (f"{worth:,.{self._places}f}" for worth in (equity, self._peak))
                 yield name, True, f"equity {now} is {share:.2%} below its highest, {highest}"
 
-    def _entered(self, report: Report) -> Iterator[str]:
+    def _entered(self, report: "Report") -> Iterator[str]:
         wanted = [rule.symbol for rule in self._rules if rule.when == "enters_order_block"]
         if not wanted:
             return

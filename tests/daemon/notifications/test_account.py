@@ -16,9 +16,11 @@ from papertape.daemon.app import serve
 from papertape.daemon.feeds.protocol import Notice, NoticeKind
 from papertape.daemon.learning.retraining import News
 from papertape.daemon.monitoring.log import set_up_logging
-from papertape.daemon.notifications import Addresses, Messenger, check_rules, load_addresses
 from papertape.daemon.notifications.account import AccountNotifications, hang_notifications
+from papertape.daemon.notifications.addresses import Addresses, load_addresses
 from papertape.daemon.notifications.memory import remembered
+from papertape.daemon.notifications.messenger import Messenger
+from papertape.daemon.notifications.rules import check_rules
 from papertape.daemon.runtime.audit import AuditResult
 from papertape.daemon.runtime.daemon import Hooks
 from papertape.engine.core import Engine
