@@ -30,7 +30,13 @@ class Stream {
   lose(code) {
     const wait = RETRY_MS[Math.min(this.tries++, RETRY_MS.length - 1)];
     this.onLine("lost", code === 4008 ? "too slow for the stream, connecting again" : "no connection, trying again");
+    if (code === 1006) this.why();
     setTimeout(() => this.open(), wait);
+  }
+  // A browser does not tell why a socket was refused; the same question without one is answered in words.
+  async why() {
+    const problem = await ask("stream").catch((refused) => refused);
+    if (problem.status === 503 && this.socket.readyState === WebSocket.CLOSED) this.onLine("lost", `${problem.message}; trying again`);
   }
   // A line that is open and silent is stale: the daemon says something every five seconds.
   look() {

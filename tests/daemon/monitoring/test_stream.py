@@ -16,6 +16,7 @@ from papertape.daemon.monitoring.api import stream as stream_module
 from papertape.daemon.monitoring.api.routes import STREAM, Api
 from tests.daemon.monitoring.test_api import serving
 from tests.support.api import account, journal_of, no_status, walk
+from tests.support.browser import browser_tab, needs_browser
 
 
 @asynccontextmanager
@@ -181,6 +182,26 @@ async def test_who_waits_to_be_greeted_counts_among_those_who_look_on(
         for socket in waiting:
             await socket.close()
     assert api.stream._seats_taken == 0
+
+
+@needs_browser
+@pytest.mark.slow
+@pytest.mark.asyncio
+async def test_a_page_beyond_the_last_seat_says_so_and_comes_in_when_one_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A browser sees no status of a refused websocket: the page said "no connection", and the daemon was there."""
+    journal_of(tmp_path, [walk(3, 1)])
+    api = Api(account(tmp_path, ("AAA",)), no_status)
+    async with serving(api) as http, browser_tab(tmp_path / "profile") as tab:
+        await tab.open(str(http._base_url), 1280)
+        monkeypatch.setattr(stream_module, "MOST_CLIENTS", 0)
+        await tab.value("PAGE.stream.socket.close(), 1")
+        line = "$('line-text').textContent"
+        told = await tab.until(f"{line}.includes('look on already') && {line}")
+        assert told == "0 clients look on already; close one of them; trying again"
+        monkeypatch.setattr(stream_module, "MOST_CLIENTS", 1)
+        assert await tab.until(f"{line} === 'live'")
 
 
 @pytest.mark.asyncio
