@@ -477,7 +477,7 @@ async def scrape_a_process(folder: Path) -> tuple[set[str], dict[str, Any], int]
         sys.executable, "-m", "papertape.daemon.cli", "run", "--venue", "sim", "--speed", "14400",
         "--state", str(folder / "state"), "--set", f"daemon.port={own}",
         # The second half is streamed, from the 22nd at 17:00 on: daily jobs at midnight, a trade from then to 03:00.
-        "--set", "data.start=2023-12-17", "--set", "data.end=2023-12-28T12:00",
+        "--set", "data.start=2023-12-12T12:00",
         "--set", "strategy.name=ema_cross", "--set", "account.sizing=all_in",
     ]  # fmt: skip
     root = str(DEPLOY.parent)
