@@ -18,7 +18,7 @@ from papertape.engine.broker.halts import impose, is_in_force, refuse_bad_halt
 from papertape.engine.broker.risk.fees import counts_volume
 from papertape.engine.broker.risk.limits import resume
 from papertape.engine.broker.risk.own_fees import FeeError
-from papertape.engine.broker.working.endings import end_all
+from papertape.engine.broker.working.endings import end_orders_of
 from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING
 from papertape.engine.candles import CANDLE
 from papertape.engine.check import begun, refuse_bad, split_instants
@@ -258,10 +258,7 @@ class Engine(EngineState):
     def _end_orders(self, cause: int, time_ms: int, symbol: int | None = None) -> None:
         """Take back the working orders of one symbol or of all, between two instants."""
         for each in range(len(self.symbols)) if symbol is None else (symbol,):
-            end_all(
-                self.account[0], self.positions[each], self.working[each], each, time_ms, cause,
-                False, self.outputs.orders, self.outputs.counters,
-            )  # fmt: skip
+            end_orders_of(self.portfolio, self.outputs.rows, each, time_ms, cause)
 
     def _funding(self, funding: Funding) -> Report:
         """Post a funding settlement between two instants."""
@@ -283,15 +280,7 @@ class Engine(EngineState):
         if halt.cause is Cause.GONE and halt.is_on:
             self._end_orders(BY_DELISTING, int(self.last_open_ms[0]) + self.base_ms, halt.symbol)
         report = self.outputs.take(0)
-        report.fills, report.trades = impose(
-            halt,
-            self.account[0],
-            self.positions,
-            self.trades,
-            self.orders,
-            self.markets,
-            int(self.last_open_ms[0]),
-        )
+        report.fills, report.trades = impose(halt, self.portfolio, int(self.last_open_ms[0]))
         return report
 
     def would_change(self, event: Halt | MarketChange) -> bool:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.account import ACCOUNT, ORDER, POSITION
+from papertape.engine.broker.account import ACCOUNT, ORDER, POSITION, OutputRows, Portfolio
 from papertape.engine.broker.entries import ENTRY
 from papertape.engine.broker.execution import execute
 from papertape.engine.broker.ledger import open_ledger
@@ -82,6 +82,13 @@ class Outputs:
         self.fills = np.zeros(len(fills) + 2 * CAPACITY * rows, FILL)
         self.trades = np.zeros(len(trades) + CAPACITY * rows, TRADE)
         self.fills[: len(fills)], self.trades[: len(trades)] = fills, trades
+
+    @property
+    def rows(self) -> OutputRows:
+        """Return the buffers as kernels hand them on; they may grow."""
+        return OutputRows(
+            self.fills, self.trades, self.marks, self.decisions, self.orders, self.limits, self.counters
+        )  # fmt: skip
 
     def take(self, candles: int, is_lent: bool = False) -> Report:
         """Return what was written and start again: copies, or what is written over from then on (`is_lent`)."""
@@ -256,6 +263,14 @@ class EngineState:
             spec.own,
             question_of(spec.every_turn, can_short_of(spec.markets, spec.settings.allow_short)),
         )
+
+    @property
+    def portfolio(self) -> Portfolio:
+        """Return the account and all that it trades as kernels hand it on."""
+        return Portfolio(
+            self.account[0], self.positions, self.trades, self.orders, self.working, self.outputs.entries, self.markets,
+            self.settings[0], self.scratch,
+        )  # fmt: skip
 
     def working_orders(self) -> Rows:
         """Return the rows of working orders that are in use; what ended orders left in free ones is no state."""

@@ -4,12 +4,12 @@ What the account holds: one ledger, one position, one resting order and one open
 A position of zero has no bracket; an order with `is_active` 0 is not there. Prices are quote per base.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from papertape.engine.broker.ledger import LEDGER_FIELDS, added, money
-from papertape.engine.jit import Row, Rows, kernel, record
+from papertape.engine.jit import FloatArray, IntArray, Row, Rows, expanded_kernel, kernel, record
 
 PAUSED_BY_COMMAND: Final = 1  # an operator, or what acts in his place
 PAUSED_BY_FAULT: Final = 2  # the strategy was at fault
@@ -205,6 +205,91 @@ SETTINGS: Final = record(
 )
 
 
+class Portfolio(NamedTuple):
+    """
+    An account and all that it trades, a row for each symbol, as kernels hand it on.
+
+    working  WORKING_ORDER, shape (n_symbols, CAPACITY); orders: the one that the newest decision of each symbol left
+    entries  ENTRY, scratch of an instant
+    scratch  INSTRUCTION, shape (n_symbols + 1,), for what brings positions to their shares; the last row is blank
+    """
+
+    account: Row
+    positions: Rows
+    trades: Rows
+    orders: Rows
+    working: Rows
+    entries: Rows
+    markets: Rows
+    settings: Row
+    scratch: Rows
+
+
+class SymbolBook(NamedTuple):
+    """One symbol of a portfolio at a time: the open of the candle that is met, or the close at which something is asked for."""
+
+    account: Row
+    position: Row
+    trade: Row
+    order: Row
+    working: Rows
+    entry: Row
+    market: Row
+    settings: Row
+    symbol: int
+    time_ms: int
+
+
+class BaseCandles(NamedTuple):
+    """
+    Candles of the base timeframe, complete instants in symbol order, and how long each is.
+
+    mark_ranges  shape (n_instants, n_symbols, 3), open, high and low of the mark price in each candle, NaN where it is not
+                 known; or (0, …): nobody asks for it
+    """
+
+    candles: Rows
+    base_ms: int
+    mark_ranges: FloatArray
+
+
+class OutputRows(NamedTuple):
+    """What kernels write, and the counters that say how far (`papertape.engine.broker.orders`); there is room for a batch."""
+
+    fills: Rows
+    trades: Rows
+    marks: Rows
+    decisions: Rows
+    orders: Rows
+    limits: Rows
+    counters: IntArray
+
+
+class Worth(NamedTuple):
+    """An account at one time, in money units: its equity, the notional of all positions, and of longs less shorts."""
+
+    equity: int
+    gross: int
+    net: int
+
+
+@expanded_kernel
+def book_of(portfolio: Portfolio, symbol: int, time_ms: int) -> SymbolBook:
+    """Return one symbol of a portfolio at a time."""
+    return SymbolBook(
+        portfolio.account,
+        portfolio.positions[symbol],
+        portfolio.trades[symbol],
+        portfolio.orders[symbol],
+        portfolio.working[symbol],
+        portfolio.entries[symbol],
+        portfolio.markets[symbol],
+        portfolio.settings,
+        symbol,
+        time_ms,
+    )
+
+
 @kernel
 def whole_steps(count: float, step: float) -> float:
     """
@@ -272,6 +357,17 @@ def exposure(positions: Rows, markets: Rows) -> int:
         if position.quantity != 0.0:
             total = added(total, notional_of(position, markets[index]))
     return total
+
+
+@kernel
+def worth_of(portfolio: Portfolio) -> Worth:
+    """Return what an account is worth with its positions at their last close."""
+    positions, markets = portfolio.positions, portfolio.markets
+    return Worth(
+        equity(portfolio.account, positions, markets),
+        exposure(positions, markets),
+        net_exposure(positions, markets),
+    )
 
 
 @kernel

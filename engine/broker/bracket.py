@@ -12,6 +12,7 @@ would have made at the target is kept beside it.
 
 from typing import Final
 
+from papertape.engine.broker.account import SymbolBook
 from papertape.engine.broker.fills import (
     book_costs,
     close_position,
@@ -52,22 +53,21 @@ def level_reached(position: Row, candle: Row) -> float:
 
 
 @kernel
-def liquidate(account: Row, position: Row, trade: Row, market: Row, candle: Row, fill: Row) -> None:
+def liquidate(book: SymbolBook, fill: Row) -> None:
     """Close a position at its bankruptcy price, whatever the candle shows: its margin is lost, and the fee on top."""
-    price = on_tick(position.bankruptcy_price, market.tick_size, -trade.side)
-    price = max(price, min(market.tick_size, position.bankruptcy_price))
-    reduce_position(
-        account, position, trade, market, candle, abs(position.quantity), price, False,
-        REASON_LIQUIDATION, fill,
-    )  # fmt: skip
+    position, tick_size = book.position, book.market.tick_size
+    price = on_tick(position.bankruptcy_price, tick_size, -book.trade.side)
+    price = max(price, min(tick_size, position.bankruptcy_price))
+    reduce_position(book, abs(position.quantity), price, False, REASON_LIQUIDATION, fill)
 
 
 @kernel
-def pnl_at(account: Row, position: Row, trade: Row, market: Row, price: float) -> int:
+def pnl_at(book: SymbolBook, price: float) -> int:
     """Return what a trade would have made if the rest of its position had been closed at a price, the taker fee paid."""
+    position, trade, market = book.position, book.trade, book.market
     quantity = abs(position.quantity)
     value = money(quantity * price, market.units_per_quote)
-    fee = fee_of(account, market, quantity, price, False)
+    fee = fee_of(book.account, market, quantity, price, False)
     gain = value - position.cost if position.quantity > 0.0 else position.cost - value
     result = added(position.realised, gain)
     return added(added(added(result, -fee), -trade.fees), -trade.funding)
@@ -115,24 +115,9 @@ def bracket_hit(position: Row, candle: Row) -> int:
 
 
 @kernel
-def match_bracket(
-    account: Row, position: Row, trade: Row, market: Row, candle: Row, fill: Row
-) -> bool:
-    """Check stop and target of an open position against one candle; return whether it closed."""
-    hit = bracket_hit(position, candle)
-    if hit == 0:
-        track_excursion(trade, candle.low, candle.high)
-        trade.bars += 1
-        return False
-    fill_bracket(account, position, trade, market, candle, hit, fill)
-    return True
-
-
-@kernel
-def fill_bracket(
-    account: Row, position: Row, trade: Row, market: Row, candle: Row, hit: int, fill: Row
-) -> None:
+def fill_bracket(book: SymbolBook, candle: Row, hit: int, fill: Row) -> None:
     """Close a position at the level that `bracket_hit` found."""
+    position, trade, market = book.position, book.trade, book.market
     is_long = position.quantity > 0.0
     if is_long:
         at_target = max(candle.open, position.target_price)
@@ -146,7 +131,7 @@ def fill_bracket(
             track_excursion(trade, min(candle.low, at_target), at_target)
         else:
             track_excursion(trade, at_target, max(candle.high, at_target))
-        close_position(account, position, trade, market, candle, at_target, REASON_TARGET, fill)
+        close_position(book, at_target, REASON_TARGET, fill)
         return
     reference = stop_reference(position, candle)
     price = market_price(reference, -trade.side, market)
@@ -157,11 +142,11 @@ def fill_bracket(
     optimistic = trade.pnl_optimistic
     has_target = hit == 3 or hit == 5
     if has_target:
-        optimistic = pnl_at(account, position, trade, market, at_target)
+        optimistic = pnl_at(book, at_target)
     if hit >= LIQUIDATED:
-        liquidate(account, position, trade, market, candle, fill)
+        liquidate(book, fill)
     else:
-        close_position(account, position, trade, market, candle, price, REASON_STOP, fill)
+        close_position(book, price, REASON_STOP, fill)
         book_costs(fill, trade, market, reference)
     if has_target:
         trade.is_ambiguous |= AMBIGUOUS_EXIT

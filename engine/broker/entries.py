@@ -12,12 +12,18 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.account import equity, exposure, net_exposure
+from papertape.engine.broker.account import (
+    OutputRows,
+    Portfolio,
+    SymbolBook,
+    Worth,
+    book_of,
+    worth_of,
+)
 from papertape.engine.broker.fills import market_price, on_tick, open_position
-from papertape.engine.broker.orders import N_DECISIONS, N_FILLS, write_decision
+from papertape.engine.broker.orders import open_fill, write_decision
 from papertape.engine.broker.risk.groups import group_part, group_room, share_groups
 from papertape.engine.broker.risk.places import NO_CLAIM, WILL_OPEN, give_places
-from papertape.engine.broker.risk.sizes import notional_share
 from papertape.engine.broker.sizing import (
     buying_power,
     exposure_room,
@@ -26,7 +32,7 @@ from papertape.engine.broker.sizing import (
     wanted_size,
 )
 from papertape.engine.candles import FLAG_ABSENT
-from papertape.engine.jit import IntArray, Row, Rows, kernel, record
+from papertape.engine.jit import Row, Rows, kernel, record
 from papertape.engine.records import (
     FLAT,
     REASON_ENTRY,
@@ -69,11 +75,10 @@ ENTRY: Final = record(
 
 
 @kernel
-def plan_entry(
-    account: Row, position: Row, order: Row, market: Row, settings: Row, candle: Row, worth: int, gross: int, net: int,
-    entry: Row,
-) -> int:  # fmt: skip
+def plan_entry(book: SymbolBook, candle: Row, worth: Worth) -> int:
     """Write what an order would open at the open of `candle` if it were alone; return 0, or why it is refused."""
+    account, order, entry = book.account, book.order, book.entry
+    market, settings = book.market, book.settings
     side = order.target
     price = market_price(candle.open, side, market)
     tick_size = market.tick_size
@@ -96,12 +101,10 @@ def plan_entry(
         return REFUSED_PRICE
     if target_price != 0.0 and not side * (target_price - price) > 0.0:
         return REFUSED_PRICE
-    power = buying_power(account, market, settings, worth, gross, price)
-    room = exposure_room(market, settings, worth, gross, net, side)
-    share = notional_share(account, position, settings)
-    quantity = wanted_size(
-        position, market, settings, min(power, room), worth, price, stop_distance, order.size_scale, share
-    )  # fmt: skip
+    power = buying_power(account, market, settings, worth, price)
+    room = exposure_room(market, settings, worth, side)
+    most, scale = min(power, room), order.size_scale
+    quantity = wanted_size(book, most, worth.equity, price, stop_distance, scale)
     if tradable_size(account, market, quantity, price) <= 0.0:
         return REFUSED_EXPOSURE if room < power else REFUSED_SIZE
     if entry.group_room < np.inf:
@@ -109,28 +112,24 @@ def plan_entry(
         if tradable_size(account, market, quantity, price) <= 0.0:
             return REFUSED_GROUP
         entry.group_part = group_part(entry, quantity * price)
-    power = min(power, room)
     entry.price = price
     entry.stop_price = max(stop_price, 0.0)
     entry.target_price = max(target_price, 0.0)
     entry.quantity = quantity
-    entry.share = int(quantity / (power / price) * _WHOLE)
+    entry.share = int(quantity / (most / price) * _WHOLE)
     return REFUSED_NO
 
 
 @kernel
-def plan_entries(
-    account: Row, positions: Rows, orders: Rows, markets: Rows, settings: Row, candles: Rows, base: int, worth: int,
-    entries: Rows,
-) -> float:  # fmt: skip
+def plan_entries(portfolio: Portfolio, candles: Rows) -> float:
     """Plan every order that is due and take it off the book; return the factor on the sizes of all."""
-    gross = exposure(positions, markets)
-    net = net_exposure(positions, markets)
+    account, positions, settings = portfolio.account, portfolio.positions, portfolio.settings
+    worth = worth_of(portfolio)
     total = 0
     for symbol in range(len(positions)):
-        order = orders[symbol]
-        entry = entries[symbol]
-        candle = candles[base + symbol]
+        order = portfolio.orders[symbol]
+        entry = portfolio.entries[symbol]
+        candle = candles[symbol]
         entry.is_planned = 0
         if order.is_active == 0 or account.instants < order.ready_instant:
             continue
@@ -142,38 +141,38 @@ def plan_entries(
         if order.target == FLAT or positions[symbol].quantity != 0.0:
             continue
         entry.is_planned = 1
+        entry.worth = worth.equity
         entry.group_part = 0
         entry.group_room = np.inf
         if settings.has_groups != 0:
-            entry.group_room = group_room(positions, markets, symbol, worth)
-        entry.refused = plan_entry(
-            account, positions[symbol], order, markets[symbol], settings, candle, worth, gross, net,
-            entry,
-        )  # fmt: skip
+            entry.group_room = group_room(positions, portfolio.markets, symbol, worth.equity)
+        book = book_of(portfolio, symbol, candle.open_ms)
+        entry.refused = plan_entry(book, candle, worth)
         if entry.refused == REFUSED_NO:
             total += entry.share
     if settings.limit_open_positions > 0 or settings.has_groups != 0:
-        total = crowd(positions, orders, markets, settings, entries)
+        total = crowd(portfolio)
     return _WHOLE / total if total > _WHOLE else 1.0
 
 
 @kernel
-def crowd(positions: Rows, orders: Rows, markets: Rows, settings: Row, entries: Rows) -> int:
+def crowd(portfolio: Portfolio) -> int:
     """Leave entries without a place out, cut the others to what their groups leave, and return the sum of their shares."""
+    entries, settings = portfolio.entries, portfolio.settings
     for symbol in range(len(entries)):
         entry = entries[symbol]
         entry.claim = NO_CLAIM
-        entry.confidence = orders[symbol].confidence
+        entry.confidence = portfolio.orders[symbol].confidence
         if entry.is_planned == 0:
             entry.group_part = 0
         elif entry.refused == REFUSED_NO:
             entry.claim = WILL_OPEN
     if settings.limit_open_positions > 0:
-        give_places(positions, entries, settings)
+        give_places(portfolio.positions, entries, settings)
     for symbol in range(len(entries)):
         if entries[symbol].claim == NO_CLAIM:
             entries[symbol].group_part = 0
-    share_groups(markets, entries)
+    share_groups(portfolio.markets, entries)
     total = 0
     for symbol in range(len(entries)):
         entry = entries[symbol]
@@ -184,39 +183,27 @@ def crowd(positions: Rows, orders: Rows, markets: Rows, settings: Row, entries: 
 
 
 @kernel
-def enter_all(
-    account: Row, positions: Rows, trades: Rows, orders: Rows, markets: Rows, settings: Row, candles: Rows, base: int,
-    entries: Rows, fills: Rows, decisions_out: Rows, counters: IntArray,
-) -> None:  # fmt: skip
+def enter_all(portfolio: Portfolio, out: OutputRows, candles: Rows) -> None:
     """Open what every order that is due asks for, at the open of this instant, or say why not."""
-    worth = equity(account, positions, markets)
-    factor = plan_entries(
-        account, positions, orders, markets, settings, candles, base, worth, entries
-    )
-    for symbol in range(len(positions)):
-        entry = entries[symbol]
+    factor = plan_entries(portfolio, candles)
+    for symbol in range(len(candles)):
+        entry = portfolio.entries[symbol]
         if entry.is_planned == 0:
             continue
-        order = orders[symbol]
-        position = positions[symbol]
-        candle = candles[base + symbol]
+        candle = candles[symbol]
+        book = book_of(portfolio, symbol, candle.open_ms)
+        account, position, order, market = book.account, book.position, book.order, book.market
         quantity = 0.0
         if entry.refused == REFUSED_NO:
-            quantity = tradable_size(account, markets[symbol], entry.quantity * factor, entry.price)
-            quantity = payable(account, markets[symbol], quantity, entry.price, False)
+            quantity = tradable_size(account, market, entry.quantity * factor, entry.price)
+            quantity = payable(account, market, quantity, entry.price, False)
             if quantity <= 0.0:
                 entry.refused = REFUSED_SIZE
         if entry.refused == REFUSED_NO:
-            fill = fills[counters[N_FILLS]]
-            counters[N_FILLS] += 1
             position.last_refused = FLAT
-            open_position(
-                account, position, trades[symbol], order, markets[symbol], candle, entry, quantity,
-                fill, REASON_ENTRY, worth, False, candle.open,
-            )  # fmt: skip
+            fill = open_fill(out)
+            open_position(book, order, quantity, REASON_ENTRY, False, candle.open, fill)
             position.rule_scale = order.size_scale
         elif position.last_refused != order.target:
             position.last_refused = order.target
-            row = decisions_out[counters[N_DECISIONS]]
-            write_decision(account, order, candle.open_ms, symbol, entry.refused, row)
-            counters[N_DECISIONS] += 1
+            write_decision(book, out, entry.refused)

@@ -23,12 +23,23 @@ from papertape.engine.broker.account import (
     ALLOCATE_BY_SCORE,
     MARGIN_CROSS,
     SIZE_BY_KELLY,
+    BaseCandles,
+    OutputRows,
+    Portfolio,
+    SymbolBook,
+    book_of,
     notional_of,
     position_value,
 )
-from papertape.engine.broker.bracket import LIQUIDATED, fill_bracket, match_bracket, opened_beyond
+from papertape.engine.broker.bracket import LIQUIDATED, bracket_hit, fill_bracket, opened_beyond
 from papertape.engine.broker.entries import enter_all
-from papertape.engine.broker.fills import book_costs, close_position, market_price, track_excursion
+from papertape.engine.broker.fills import (
+    book_costs,
+    close_position,
+    is_traded,
+    market_price,
+    track_excursion,
+)
 from papertape.engine.broker.ledger import added
 from papertape.engine.broker.orders import (
     N_FILLS,
@@ -36,6 +47,7 @@ from papertape.engine.broker.orders import (
     N_TRADES,
     held,
     is_change,
+    keep_trade,
     rest,
     stop_at_ruin,
 )
@@ -64,114 +76,114 @@ def execute(
     fills: Rows, trades_out: Rows, marks: Rows, decisions_out: Rows, working: Rows, scratch: Rows, order_events: Rows,
     limit_events: Rows, mark_ranges: FloatArray, counters: IntArray,
 ) -> None:  # fmt: skip
+    """Run instants `first` … `last - 1` of a batch, as Python asks for it: `run_instants` with every array by itself."""
+    portfolio = Portfolio(
+        account_rows[0],
+        positions,
+        trades,
+        orders,
+        working,
+        entries,
+        markets,
+        settings_rows[0],
+        scratch,
+    )
+    out = OutputRows(fills, trades_out, marks, decisions_out, order_events, limit_events, counters)
+    base = BaseCandles(candles, base_ms, mark_ranges)
+    run_instants(portfolio, out, base, first, last, decisions, decided_at[:n_decided])
+
+
+@kernel
+def run_instants(
+    portfolio: Portfolio,
+    out: OutputRows,
+    base: BaseCandles,
+    first: int,
+    last: int,
+    decisions: Rows,
+    decided_at: IntArray,
+) -> None:
     """
     Run instants `first` … `last - 1` of a batch.
 
-    candles     CANDLE, shape (n_instants × n_symbols,), complete instants in symbol order
     decisions   DECISION, shape (n_symbols, n), what the strategy wants at each close of its timeframe
-    decided_at  shape (n,), the instant of the batch at which each became known, ascending
-    entries     ENTRY, shape (n_symbols,), scratch
-    working     WORKING_ORDER, shape (n_symbols, CAPACITY)
-    scratch     INSTRUCTION, shape (n_symbols + 1,), for what brings positions to their shares; the last row is blank
-    mark_ranges shape (>= last, n_symbols, 3), open, high and low of the mark price in each candle, NaN where it is not known;
-                or (0, …): nobody asks for it
-    counters    rows written so far; outputs are large enough for three fills per candle
+    decided_at  shape (<= n,), the instant of the batch at which each became known, ascending
 
     Its parts are inlined: to hand the arrays on to kernels of their own costs as much again as all of the rest.
     """
-    account = account_rows[0]
-    settings = settings_rows[0]
-    n_symbols = len(positions)
+    account, positions, orders = portfolio.account, portfolio.positions, portfolio.orders
+    n_symbols, n_decided = len(positions), len(decided_at)
     k = 0
-    is_simple = can_be_quiet(positions, settings, mark_ranges)
+    is_simple = can_be_quiet(positions, portfolio.settings, base.mark_ranges)
     following = first
     while following < last:
         instant = following
         while k < n_decided and decided_at[k] < instant:
             k += 1
         if is_simple and is_quiet(account, positions[0], orders[0]):
-            following = pass_quiet(
-                candles, instant, last, base_ms, decisions[0, k:n_decided],
-                decided_at[k:n_decided], account, positions[0], trades[0], orders[0], markets[0],
-                marks, counters,
-            )  # fmt: skip
+            known, times = decisions[0, k:n_decided], decided_at[k:]
+            book = book_of(portfolio, 0, 0)
+            following = pass_quiet(book, out, base, instant, last, known, times)
             if following > instant:
                 continue
         following = instant + 1
-        account.instants += 1
-        base = instant * n_symbols
-        n_met = 0
-        if len(mark_ranges) > 0:
-            show_marks(positions, mark_ranges[instant])
-        first_trade, first_fill = counters[N_TRADES], counters[N_FILLS]
-        if settings.has_tiers != 0:
-            begin_day(account, markets, candles[base].open_ms)
-        if account.working + account.moves > 0:
-            n_met = wake_all(
-                account, positions, working, markets, settings, candles, base,
-                order_events, counters,
-            )  # fmt: skip
-        if settings.margin == MARGIN_CROSS:
-            liquidate_together(
-                account, positions, trades, working, markets, candles, base, True,
-                fills, trades_out, order_events, counters,
-            )  # fmt: skip
-        n_due = close_all_at_open(
-            account, positions, trades, orders, working, markets, candles, base,
-            fills, trades_out, order_events, counters,
-        )  # fmt: skip
-        if n_met > 0:
-            match_opens(
-                account, positions, trades, working, entries, markets, settings, candles, base,
-                False, fills, trades_out, order_events, counters,
-            )  # fmt: skip
-        if n_due > 0:
-            enter_all(
-                account, positions, trades, orders, markets, settings, candles, base, entries,
-                fills, decisions_out, counters,
-            )  # fmt: skip
-        if n_met > 0:
-            match_opens(
-                account, positions, trades, working, entries, markets, settings, candles, base,
-                True, fills, trades_out, order_events, counters,
-            )  # fmt: skip
-        if settings.margin == MARGIN_CROSS:
-            liquidate_together(
-                account, positions, trades, working, markets, candles, base, False,
-                fills, trades_out, order_events, counters,
-            )  # fmt: skip
-        if n_met > 0:
-            share_out(account, positions, working, entries, markets, settings, candles, base, False)
-        match_inside(
-            account, positions, trades, working, entries, markets, settings, candles, base,
-            fills, trades_out, order_events, counters,
-        )  # fmt: skip
-        if settings.has_tiers != 0:
-            count_volume(account, fills, first_fill, counters[N_FILLS])
-        close_ms = candles[base].open_ms + base_ms
-        mark = marks[counters[N_MARKS]]
-        counters[N_MARKS] += 1
-        mark_all(account, positions, markets, settings, candles, base, close_ms, mark)
-        if settings.sizing == SIZE_BY_KELLY and counters[N_TRADES] > first_trade:
-            track_returns(
-                account, trades_out, first_trade, counters[N_TRADES], settings.kelly_decay
-            )
-        if settings.allocation == ALLOCATE_BY_RISK:
-            track_risk(account, positions, markets, candles, base, close_ms)
-        if settings.allocation != 0:
-            allot(positions, orders, markets, settings, candles, base, mark.equity)
-        watch_account(
-            account, positions, orders, working, markets, settings, mark, candles[base].open_ms,
-            trades_out, first_trade, scratch, order_events, limit_events, counters,
-        )  # fmt: skip
+        if len(base.mark_ranges) > 0:
+            show_marks(positions, base.mark_ranges[instant])
+        candles = base.candles[instant * n_symbols : following * n_symbols]
+        close_ms = candles[0].open_ms + base.base_ms
+        run_instant(portfolio, out, candles, close_ms)
         # Two strategy candles may become known at one instant after a gap: only the newest decides.
         while k < n_decided and decided_at[k] == instant:
             if k + 1 == n_decided or decided_at[k + 1] != instant:
-                rest_all(
-                    account_rows, positions, orders, markets, settings_rows, decisions, k, close_ms,
-                    decisions_out, counters,
-                )  # fmt: skip
+                rest_all(portfolio, out, decisions, k, close_ms)
             k += 1
+
+
+@inlined_kernel
+def run_instant(portfolio: Portfolio, out: OutputRows, candles: Rows, close_ms: int) -> None:
+    """Run one instant up to what its close says; `candles` are those of its symbols."""
+    account, settings, counters = portfolio.account, portfolio.settings, out.counters
+    account.instants += 1
+    first_trade, first_fill = counters[N_TRADES], counters[N_FILLS]
+    if settings.has_tiers != 0:
+        begin_day(account, portfolio.markets, candles[0].open_ms)
+    match_all(portfolio, out, candles)
+    if settings.has_tiers != 0:
+        count_volume(account, out.fills, first_fill, counters[N_FILLS])
+    mark = out.marks[counters[N_MARKS]]
+    counters[N_MARKS] += 1
+    mark_all(portfolio, candles, close_ms, mark)
+    if settings.sizing == SIZE_BY_KELLY and counters[N_TRADES] > first_trade:
+        decay = settings.kelly_decay
+        track_returns(account, out.trades, first_trade, counters[N_TRADES], decay)
+    if settings.allocation == ALLOCATE_BY_RISK:
+        track_risk(portfolio, candles, close_ms)
+    if settings.allocation != 0:
+        allot(portfolio, candles, mark.equity)
+    watch_account(portfolio, out, mark, candles[0].open_ms, first_trade)
+
+
+@inlined_kernel
+def match_all(portfolio: Portfolio, out: OutputRows, candles: Rows) -> None:
+    """Match what rests against the candles of an instant, in the order that stands on top of this file."""
+    account, is_cross = portfolio.account, portfolio.settings.margin == MARGIN_CROSS
+    n_met = 0
+    if account.working + account.moves > 0:
+        n_met = wake_all(portfolio, out, candles)
+    if is_cross:
+        liquidate_together(portfolio, out, candles, True)
+    n_due = close_all_at_open(portfolio, out, candles)
+    if n_met > 0:
+        match_opens(portfolio, out, candles, False)
+    if n_due > 0:
+        enter_all(portfolio, out, candles)
+    if n_met > 0:
+        match_opens(portfolio, out, candles, True)
+    if is_cross:
+        liquidate_together(portfolio, out, candles, False)
+    if n_met > 0:
+        share_out(portfolio, candles, False)
+    match_inside(portfolio, out, candles)
 
 
 @inlined_kernel
@@ -184,54 +196,39 @@ def show_marks(positions: Rows, mark_range: FloatArray) -> None:
 
 
 @inlined_kernel
-def keep_close(
-    account: Row, position: Row, trade: Row, working: Rows, symbol: int, open_ms: int, reason: int, trades_out: Rows,
-    order_events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
+def keep_close(book: SymbolBook, out: OutputRows, reason: int) -> None:
     """Keep the fill that closed a position, and its trade; the orders of it end."""
-    trades_out[counters[N_TRADES]] = trade
-    counters[N_FILLS] += 1
-    counters[N_TRADES] += 1
-    if position.working > 0:
-        end_with_position(
-            account, position, working, symbol, open_ms, reason, order_events, counters
-        )
+    out.counters[N_FILLS] += 1
+    keep_trade(book.trade, out)
+    if book.position.working > 0:
+        end_with_position(book, out, reason)
 
 
 @inlined_kernel
-def close_all_at_open(
-    account: Row, positions: Rows, trades: Rows, orders: Rows, working: Rows, markets: Rows, candles: Rows, base: int,
-    fills: Rows, trades_out: Rows, order_events: Rows, counters: IntArray,
-) -> int:  # fmt: skip
+def close_all_at_open(portfolio: Portfolio, out: OutputRows, candles: Rows) -> int:
     """Close what closes at the open, and return how many orders are due."""
     n_due = 0
-    for symbol in range(len(positions)):
-        candle = candles[base + symbol]
-        position = positions[symbol]
+    for symbol in range(len(candles)):
+        candle = candles[symbol]
+        position = portfolio.positions[symbol]
         if candle.flag_bits & FLAG_ABSENT != 0 or position.is_halted != 0:
             continue
-        order = orders[symbol]
-        is_due = order.is_active != 0 and account.instants >= order.ready_instant
+        order = portfolio.orders[symbol]
+        is_due = order.is_active != 0 and portfolio.account.instants >= order.ready_instant
         if is_due:
             n_due += 1
-        if position.quantity != 0.0:
-            trade = trades[symbol]
-            fill = fills[counters[N_FILLS]]
-            if close_at_open(
-                account, position, trade, order, markets[symbol], candle, is_due, fill
-            ):
-                keep_close(
-                    account, position, trade, working[symbol], symbol, candle.open_ms, fill.reason,
-                    trades_out, order_events, counters,
-                )  # fmt: skip
+        if position.quantity != 0.0 and (is_due or opened_beyond(position, candle) != 0):
+            book = book_of(portfolio, symbol, candle.open_ms)
+            fill = out.fills[out.counters[N_FILLS]]
+            if close_at_open(book, candle, is_due, fill):
+                keep_close(book, out, fill.reason)
     return n_due
 
 
 @kernel
-def close_at_open(
-    account: Row, position: Row, trade: Row, order: Row, market: Row, candle: Row, is_due: bool, fill: Row
-) -> bool:  # fmt: skip
+def close_at_open(book: SymbolBook, candle: Row, is_due: bool, fill: Row) -> bool:
     """Close a held position if its order or the open itself says so; return whether it closed."""
+    position, trade, order, market = book.position, book.trade, book.order, book.market
     side = held(position)
     hit = opened_beyond(position, candle)
     if is_due and order.target != side and hit != LIQUIDATED:
@@ -240,59 +237,50 @@ def close_at_open(
         if order.target != FLAT and reason == REASON_SIGNAL:
             reason = REASON_FLIP
         track_excursion(trade, min(price, candle.open), max(price, candle.open))
-        close_position(account, position, trade, market, candle, price, reason, fill)
+        close_position(book, price, reason, fill)
         book_costs(fill, trade, market, candle.open)
         return True
     if hit == 0:
         return False
-    fill_bracket(account, position, trade, market, candle, hit, fill)
+    fill_bracket(book, candle, hit, fill)
     return True
 
 
 @inlined_kernel
-def match_inside(
-    account: Row, positions: Rows, trades: Rows, working: Rows, entries: Rows, markets: Rows, settings: Row,
-    candles: Rows, base: int, fills: Rows, trades_out: Rows, order_events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
+def match_inside(portfolio: Portfolio, out: OutputRows, candles: Rows) -> None:
     """Match every bracket and every working order inside the candle."""
-    for symbol in range(len(positions)):
-        position = positions[symbol]
-        candle = candles[base + symbol]
+    for symbol in range(len(candles)):
+        position, trade = portfolio.positions[symbol], portfolio.trades[symbol]
+        candle = candles[symbol]
         if position.is_met != 0:
-            match_way(
-                account, position, trades[symbol], working[symbol], entries[symbol],
-                markets[symbol], settings, candle, fills, trades_out, order_events, counters,
-            )  # fmt: skip
-        elif (
-            position.quantity != 0.0
-            and candle.flag_bits & FLAG_ABSENT == 0
-            and position.is_halted == 0
-        ):
-            trade = trades[symbol]
-            fill = fills[counters[N_FILLS]]
-            if match_bracket(account, position, trade, markets[symbol], candle, fill):
-                keep_close(
-                    account, position, trade, working[symbol], symbol, candle.open_ms, fill.reason,
-                    trades_out, order_events, counters,
-                )  # fmt: skip
+            match_way(book_of(portfolio, symbol, candle.open_ms), out, candle)
+        elif position.quantity != 0.0 and is_traded(position, candle):
+            hit = bracket_hit(position, candle)
+            if hit == 0:
+                track_excursion(trade, candle.low, candle.high)
+                trade.bars += 1
+                continue
+            book = book_of(portfolio, symbol, candle.open_ms)
+            fill = out.fills[out.counters[N_FILLS]]
+            fill_bracket(book, candle, hit, fill)
+            keep_close(book, out, fill.reason)
 
 
 @inlined_kernel
-def mark_all(
-    account: Row, positions: Rows, markets: Rows, settings: Row, candles: Rows, base: int, close_ms: int, mark: Row,
-) -> None:  # fmt: skip
+def mark_all(portfolio: Portfolio, candles: Rows, close_ms: int, mark: Row) -> None:
     """Mark the account at the close of an instant."""
+    account, settings = portfolio.account, portfolio.settings
     worth = account.cash
     gross = 0
     n_open = 0
-    for symbol in range(len(positions)):
-        position = positions[symbol]
-        position.last_price = candles[base + symbol].close
+    for symbol in range(len(candles)):
+        position, market = portfolio.positions[symbol], portfolio.markets[symbol]
+        position.last_price = candles[symbol].close
         if settings.has_variance != 0:
             track_variance(position, position.last_price, settings.variance_decay)
         if position.quantity != 0.0:
-            value = notional_of(position, markets[symbol])
-            worth = added(worth, position_value(position, markets[symbol], value))
+            value = notional_of(position, market)
+            worth = added(worth, position_value(position, market, value))
             gross = added(gross, value)
             n_open += 1
     mark.time_ms = close_ms
@@ -304,38 +292,29 @@ def mark_all(
 
 @inlined_kernel
 def watch_account(
-    account: Row, positions: Rows, orders: Rows, working: Rows, markets: Rows, settings: Row, mark: Row, open_ms: int,
-    trades_out: Rows, first_trade: int, scratch: Rows, order_events: Rows, limit_events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
+    portfolio: Portfolio, out: OutputRows, mark: Row, open_ms: int, first_trade: int
+) -> None:
     """Stop at ruin or at a limit; where neither is met, bring positions to their shares of the account when it is time."""
-    close_ms = mark.time_ms
-    if mark.equity <= 0 and account.ruined_ms == 0:
-        stop_at_ruin(account, positions, orders, close_ms)
-        end_all_orders(account, positions, working, close_ms, BY_RUIN, order_events, counters)
-    elif settings.has_limits != 0 and account.ruined_ms == 0 and watch_limits(
-        account, positions, orders, settings, trades_out, first_trade, open_ms, close_ms, mark.equity,
-        limit_events, counters,
-    ):  # fmt: skip
-        end_all_orders(account, positions, working, close_ms, BY_LIMIT, order_events, counters)
+    settings, close_ms, ruined_ms = portfolio.settings, mark.time_ms, portfolio.account.ruined_ms
+    if mark.equity <= 0 and ruined_ms == 0:
+        stop_at_ruin(portfolio, close_ms)
+        end_all_orders(portfolio, out, close_ms, BY_RUIN)
+    elif (
+        settings.has_limits != 0
+        and ruined_ms == 0
+        and watch_limits(portfolio, out, mark, open_ms, first_trade)
+    ):
+        end_all_orders(portfolio, out, close_ms, BY_LIMIT)
     elif settings.rebalance_ms > 0 and close_ms % settings.rebalance_ms == 0:
-        rebalance_all(
-            account, positions, orders, working, markets, settings, scratch, close_ms, order_events, counters
-        )  # fmt: skip
+        rebalance_all(portfolio, out, close_ms)
 
 
 @inlined_kernel
-def rest_all(
-    account_rows: Rows, positions: Rows, orders: Rows, markets: Rows, settings_rows: Rows, decisions: Rows, k: int,
-    close_ms: int, decisions_out: Rows, counters: IntArray,
-) -> None:  # fmt: skip
+def rest_all(portfolio: Portfolio, out: OutputRows, decisions: Rows, k: int, close_ms: int) -> None:
     """Let the decisions of column `k` rest, symbol by symbol."""
-    if settings_rows[0].allocation == ALLOCATE_BY_SCORE:
-        allot_by_score(
-            account_rows[0], positions, orders, markets, settings_rows[0], decisions, k, close_ms
-        )
-    for symbol in range(len(positions)):
-        if is_change(positions[symbol], orders[symbol], decisions[symbol, k]):
-            rest(
-                account_rows[0], positions[symbol], orders[symbol], markets[symbol], settings_rows[0],
-                decisions[symbol, k], symbol, close_ms, decisions_out, counters,
-            )  # fmt: skip
+    if portfolio.settings.allocation == ALLOCATE_BY_SCORE:
+        allot_by_score(portfolio, decisions, k, close_ms)
+    for symbol in range(len(portfolio.positions)):
+        decision = decisions[symbol, k]
+        if is_change(portfolio.positions[symbol], portfolio.orders[symbol], decision):
+            rest(book_of(portfolio, symbol, close_ms), out, decision)

@@ -17,7 +17,13 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.account import FLOAT_NOISE, end_moves, unrealised, whole_steps
+from papertape.engine.broker.account import (
+    FLOAT_NOISE,
+    SymbolBook,
+    end_moves,
+    unrealised,
+    whole_steps,
+)
 from papertape.engine.broker.ledger import added, money, post
 from papertape.engine.broker.risk.fees import fee_of
 from papertape.engine.broker.risk.margin import margin_rate_with, set_liquidation
@@ -66,22 +72,28 @@ def market_price(reference: float, side: int, market: Row) -> float:
 
 @kernel
 def write_fill(
-    fill: Row, account: Row, candle: Row, trade: Row, side: int, reason: int, price: float, quantity: float,
-    notional: int, fee: int,
-) -> None:  # fmt: skip
+    fill: Row,
+    book: SymbolBook,
+    side: int,
+    reason: int,
+    price: float,
+    quantity: float,
+    notional: int,
+    fee: int,
+) -> None:
     """Fill in what every fill has; the ledger has been posted already."""
-    fill.sequence = account.sequence
-    account.sequence += 1
-    fill.candle_ms = candle.open_ms
-    fill.symbol = candle.symbol
-    fill.trade = trade.number
+    fill.sequence = book.account.sequence
+    book.account.sequence += 1
+    fill.candle_ms = book.time_ms
+    fill.symbol = book.symbol
+    fill.trade = book.trade.number
     fill.side = side
     fill.reason = reason
     fill.price = price
     fill.quantity = quantity
     fill.notional = notional
     fill.fee = fee
-    fill.cash = account.cash
+    fill.cash = book.account.cash
 
 
 @kernel
@@ -103,20 +115,32 @@ def book_costs(fill: Row, trade: Row, market: Row, reference: float) -> None:
 
 
 @kernel
+def pay_for(book: SymbolBook, notional: int, fee: int) -> None:
+    """Post what a purchase, or a short sale, costs: on spot its price and the fee, of a perpetual the fee alone."""
+    if book.market.is_perpetual == 0:
+        post(book.account, added(-notional, -fee), inventory=notional, fees=fee)
+    else:
+        post(book.account, -fee, fees=fee)
+
+
+@kernel
 def open_position(
-    account: Row, position: Row, trade: Row, order: Row, market: Row, candle: Row, entry: Row, quantity: float,
-    fill: Row, reason: int, worth: int, is_maker: bool, reference: float,
-) -> None:  # fmt: skip
-    """Open a position with its bracket as planned in `entry`, mark it at its fill and start its trade."""
+    book: SymbolBook,
+    order: Row,
+    quantity: float,
+    reason: int,
+    is_maker: bool,
+    reference: float,
+    fill: Row,
+) -> None:
+    """Open a position with its bracket as planned in the book's entry, mark it at its fill and start its trade."""
+    position, trade, entry, market = book.position, book.trade, book.entry, book.market
     side = order.target
     price = entry.price
     stop_price = entry.stop_price
     notional = money(quantity * price, market.units_per_quote)
-    fee = fee_of(account, market, quantity, price, is_maker)
-    if market.is_perpetual == 0:
-        post(account, added(-notional, -fee), inventory=notional, fees=fee)
-    else:
-        post(account, -fee, fees=fee)
+    fee = fee_of(book.account, market, quantity, price, is_maker)
+    pay_for(book, notional, fee)
     position.margin_rate = margin_rate_with(position, market, notional)
     position.quantity = side * quantity
     position.entry_price = price
@@ -129,7 +153,7 @@ def open_position(
     position.exit_price = 0.0
     position.exit_quantity = 0.0
     position.fresh_leg = -1
-    start_trade(account, trade, order, candle)
+    start_trade(book, order)
     trade.entry_price = price
     trade.quantity = quantity
     trade.notional = notional
@@ -138,8 +162,8 @@ def open_position(
     trade.risk = 0
     if stop_price > 0.0:
         trade.risk = money(quantity * abs(price - stop_price), market.units_per_quote)
-    trade.equity_before = worth
-    write_fill(fill, account, candle, trade, side, reason, price, quantity, notional, fee)
+    trade.equity_before = entry.worth
+    write_fill(fill, book, side, reason, price, quantity, notional, fee)
     fill.realised = 0
     fill.position = position.quantity
     trade.fees = fee
@@ -147,14 +171,15 @@ def open_position(
 
 
 @kernel
-def start_trade(account: Row, trade: Row, order: Row, candle: Row) -> None:
+def start_trade(book: SymbolBook, order: Row) -> None:
     """Begin the record of a trade from the order that opens it."""
-    trade.number = account.trades
-    account.trades += 1
-    trade.symbol = candle.symbol
+    trade = book.trade
+    trade.number = book.account.trades
+    book.account.trades += 1
+    trade.symbol = book.symbol
     trade.side = order.target
     trade.decided_ms = order.decided_ms
-    trade.entry_ms = candle.open_ms
+    trade.entry_ms = book.time_ms
     trade.exit_ms = 0
     trade.exit_price = 0.0
     trade.exit_reason = 0
@@ -176,24 +201,21 @@ def start_trade(account: Row, trade: Row, order: Row, candle: Row) -> None:
 
 
 @kernel
-def close_position(
-    account: Row, position: Row, trade: Row, market: Row, candle: Row, price: float, reason: int, fill: Row,
-) -> None:  # fmt: skip
+def close_position(book: SymbolBook, price: float, reason: int, fill: Row) -> None:
     """Close the whole position at `price`, the taker fee paid."""
-    quantity = abs(position.quantity)
-    reduce_position(account, position, trade, market, candle, quantity, price, False, reason, fill)
+    reduce_position(book, abs(book.position.quantity), price, False, reason, fill)
 
 
 @kernel
 def reduce_position(
-    account: Row, position: Row, trade: Row, market: Row, candle: Row, quantity: float, price: float, is_maker: bool,
-    reason: int, fill: Row,
-) -> None:  # fmt: skip
+    book: SymbolBook, quantity: float, price: float, is_maker: bool, reason: int, fill: Row
+) -> None:
     """
     Close `quantity` of the position at `price` and settle it in the ledger; with the last of it the trade is finished.
 
     What it cost goes with it in proportion, rounded once; the last part takes what is left.
     """
+    account, position, trade, market = book.account, book.position, book.trade, book.market
     held = abs(position.quantity)
     left = on_lot(held - quantity, held, market.lot_size)
     is_whole = left <= 0.0
@@ -216,7 +238,7 @@ def reduce_position(
     if is_whole:
         position.rule_scale = 0.0
     position.cost -= cost
-    write_fill(fill, account, candle, trade, -trade.side, reason, price, quantity, notional, fee)
+    write_fill(fill, book, -trade.side, reason, price, quantity, notional, fee)
     fill.realised = realised
     fill.position = position.quantity
     fill.spread = 0
@@ -240,7 +262,7 @@ def reduce_position(
         position.margin_rate = 0.0
         if position.moves > 0:
             end_moves(account, position, 0)
-        trade.exit_ms = candle.open_ms
+        trade.exit_ms = book.time_ms
         trade.exit_price = exit_price
         trade.exit_reason = reason
         trade.bars += 1

@@ -17,17 +17,14 @@ _LARGEST_PRICE: Final = 1.7976931348623157e308  # the largest finite float64
 
 @kernel
 def settle(
-    account: Row, position: Row, trade: Row, market: Row, time_ms: int, symbol: int, rate: float, price: float,
-    row: Row,
-) -> None:  # fmt: skip
+    account: Row, position: Row, trade: Row, market: Row, rate: float, price: float, row: Row
+) -> None:
     """Post position × price × rate, rounded once, against cash and funding; longs pay a rate above zero."""
     amount = money(position.quantity * price * rate, market.units_per_quote)
     post(account, -amount, funding=amount)
     trade.funding = added(trade.funding, amount)
     row.sequence = account.sequence
     account.sequence += 1
-    row.time_ms = time_ms
-    row.symbol = symbol
     row.trade = trade.number
     row.rate = rate
     row.price = price
@@ -71,8 +68,8 @@ def pay_funding(
             f"ledger's range of {largest:g} quote for this position"
         )
     payments = np.zeros(1, PAYMENT)
-    settle(
-        account, position, trades[funding.symbol], markets[funding.symbol], funding.time_ms,
-        funding.symbol, float(funding.rate), float(funding.price), payments[0],
-    )  # fmt: skip
+    payments["time_ms"], payments["symbol"] = funding.time_ms, funding.symbol
+    trade, market = trades[funding.symbol], markets[funding.symbol]
+    rate, price = float(funding.rate), float(funding.price)
+    settle(account, position, trade, market, rate, price, payments[0])
     return payments

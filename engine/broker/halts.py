@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from papertape.engine.broker.account import Portfolio
 from papertape.engine.broker.listing import close_delisted
 from papertape.engine.errors import DataError
 from papertape.engine.events import Cause, Halt
@@ -30,15 +31,7 @@ def is_in_force(halt: Halt, account: Row, positions: Rows) -> bool:
     return bool(positions[halt.symbol][_FIELDS[halt.cause]]) is halt.is_on
 
 
-def impose(
-    halt: Halt,
-    account: Row,
-    positions: Rows,
-    trades: Rows,
-    orders: Rows,
-    markets: Rows,
-    open_ms: int,
-) -> tuple[Rows, Rows]:
+def impose(halt: Halt, portfolio: Portfolio, open_ms: int) -> tuple[Rows, Rows]:
     """
     Let a halt begin or end; return the FILL and TRADE records of a position that it closed, none otherwise.
 
@@ -48,14 +41,13 @@ def impose(
     and slippage: nobody trades with us, the venue settles. Its order is taken back.
     """
     if halt.cause is Cause.CLOCK:
-        account.is_skewed = int(halt.is_on)
+        portfolio.account.is_skewed = int(halt.is_on)
         return _NOTHING
-    position = positions[halt.symbol]
+    position = portfolio.positions[halt.symbol]
     position[_FIELDS[halt.cause]] = int(halt.is_on)
     if halt.cause is not Cause.GONE or not halt.is_on:
         return _NOTHING
-    trade, order, market = trades[halt.symbol], orders[halt.symbol], markets[halt.symbol]
-    return close_delisted(account, position, trade, order, market, open_ms)
+    return close_delisted(portfolio, halt.symbol, open_ms)
 
 
 _FIELDS: Final = {Cause.MARKET: "is_halted", Cause.GONE: "is_gone"}

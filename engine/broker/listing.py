@@ -9,28 +9,29 @@ told by an event: its position is closed at the last price, for the taker fee, a
 
 import numpy as np
 
+from papertape.engine.broker.account import Portfolio, book_of
 from papertape.engine.broker.fills import close_position
-from papertape.engine.candles import CANDLE
-from papertape.engine.jit import Row, Rows
-from papertape.engine.records import FILL, REASON_DELISTED
+from papertape.engine.jit import Row, Rows, kernel
+from papertape.engine.records import FILL, REASON_DELISTED, TRADE
 
 
-def close_delisted(
-    account: Row, position: Row, trade: Row, order: Row, market: Row, open_ms: int
-) -> tuple[Rows, Rows]:
+def close_delisted(portfolio: Portfolio, symbol: int, open_ms: int) -> tuple[Rows, Rows]:
     """
     Take back what rests on a market and close its position at the last price; return the FILL and the TRADE, or none.
 
     open_ms  of the newest candle, at whose close it happens
     """
-    order.is_active = 0
-    if position.quantity == 0.0:
-        return np.zeros(0, FILL), np.zeros(0, trade.dtype)
-    candle = np.zeros(1, CANDLE)
-    candle["open_ms"] = open_ms
-    candle["symbol"] = trade.symbol
+    portfolio.orders[symbol].is_active = 0
+    if portfolio.positions[symbol].quantity == 0.0:
+        return np.zeros(0, FILL), np.zeros(0, TRADE)
     fills = np.zeros(1, FILL)
-    price = float(position.last_price)
-    close_position(account, position, trade, market, candle[0], price, REASON_DELISTED, fills[0])
-    trade.bars -= 1  # the newest one has been counted
-    return fills, np.array([trade], trade.dtype)
+    close_at_last_price(portfolio, symbol, open_ms, fills[0])
+    return fills, portfolio.trades[symbol : symbol + 1].copy()
+
+
+@kernel
+def close_at_last_price(portfolio: Portfolio, symbol: int, open_ms: int, fill: Row) -> None:
+    """Close a position without spread and slippage; the newest candle has been counted by its trade."""
+    book = book_of(portfolio, symbol, open_ms)
+    close_position(book, book.position.last_price, REASON_DELISTED, fill)
+    book.trade.bars -= 1

@@ -7,11 +7,18 @@ it; every order and every refusal is reported.
 
 import numpy as np
 
-from papertape.engine.broker.account import ALLOCATE_BY_SCORE, SIZE_BY_RISK, SIZE_BY_VOLATILITY
+from papertape.engine.broker.account import (
+    ALLOCATE_BY_SCORE,
+    SIZE_BY_RISK,
+    SIZE_BY_VOLATILITY,
+    OutputRows,
+    Portfolio,
+    SymbolBook,
+)
 from papertape.engine.broker.risk.places import count_order, has_spent_orders
 from papertape.engine.broker.risk.sizes import is_variance_known
 from papertape.engine.candles import FLAG_ABSENT
-from papertape.engine.jit import IntArray, Row, Rows, kernel
+from papertape.engine.jit import Row, Rows, kernel
 from papertape.engine.records import (
     FLAT,
     KEEP,
@@ -54,14 +61,29 @@ def held(position: Row) -> int:
 
 
 @kernel
-def write_decision(
-    account: Row, order: Row, time_ms: int, symbol: int, refused: int, row: Row
-) -> None:
+def open_fill(out: OutputRows) -> Row:
+    """Return the row of the next fill, which is written for certain."""
+    out.counters[N_FILLS] += 1
+    return out.fills[out.counters[N_FILLS] - 1]
+
+
+@kernel
+def keep_trade(trade: Row, out: OutputRows) -> None:
+    """Keep a trade that has ended."""
+    out.trades[out.counters[N_TRADES]] = trade
+    out.counters[N_TRADES] += 1
+
+
+@kernel
+def write_decision(book: SymbolBook, out: OutputRows, refused: int) -> None:
     """Report what was asked for, and whether it was refused."""
+    account, order = book.account, book.order
+    row = out.decisions[out.counters[N_DECISIONS]]
+    out.counters[N_DECISIONS] += 1
     row.sequence = account.sequence
     account.sequence += 1
-    row.time_ms = time_ms
-    row.symbol = symbol
+    row.time_ms = book.time_ms
+    row.symbol = book.symbol
     row.target = order.target
     row.stop_distance = order.stop_distance
     row.target_distance = order.target_distance
@@ -157,10 +179,7 @@ def is_change(position: Row, order: Row, decision: Row) -> bool:
 
 
 @kernel
-def rest(
-    account: Row, position: Row, order: Row, market: Row, settings: Row, decision: Row, symbol: int, close_ms: int,
-    decisions_out: Rows, counters: IntArray,
-) -> None:  # fmt: skip
+def rest(book: SymbolBook, out: OutputRows, decision: Row) -> None:
     """
     Turn a decision that asks for a change into a resting order.
 
@@ -168,19 +187,18 @@ def rest(
     stay long. The same refusal is said once, not at every candle; a wish that was too small at its fill is tried
     again in silence.
     """
-    refused = refusal(account, position, market, settings, decision, close_ms)
+    account, position, order, settings = book.account, book.position, book.order, book.settings
+    refused = refusal(account, position, book.market, settings, decision, book.time_ms)
     is_retry = decision.target == position.last_refused and held(position) == FLAT
     if is_retry and refused != REFUSED_NO:
         return
     if not is_retry:
         position.last_refused = decision.target if refused != REFUSED_NO else FLAT
-    fill_order(account, order, settings, decision, close_ms)
+    fill_order(account, order, settings, decision, book.time_ms)
     if refused == REFUSED_NO and is_opening(position, decision):
-        count_order(position, settings, close_ms)
+        count_order(position, settings, book.time_ms)
     if not is_retry:
-        row = decisions_out[counters[N_DECISIONS]]
-        write_decision(account, order, close_ms, symbol, refused, row)
-        counters[N_DECISIONS] += 1
+        write_decision(book, out, refused)
     if refused != REFUSED_NO:
         order.target = FLAT
     reason = reason_to_close(account)
@@ -230,24 +248,25 @@ def close_for(account: Row, order: Row, reason: int) -> None:
 
 
 @kernel
-def close_all(account: Row, positions: Rows, orders: Rows, reason: int) -> None:
+def close_all(portfolio: Portfolio, reason: int) -> None:
     """Take back every order and close every position at the next open."""
-    for symbol in range(len(positions)):
-        orders[symbol].is_active = 0
-        if positions[symbol].quantity != 0.0:
-            close_for(account, orders[symbol], reason)
+    for symbol in range(len(portfolio.positions)):
+        order = portfolio.orders[symbol]
+        order.is_active = 0
+        if portfolio.positions[symbol].quantity != 0.0:
+            close_for(portfolio.account, order, reason)
 
 
 @kernel
-def stop_at_ruin(account: Row, positions: Rows, orders: Rows, close_ms: int) -> None:
+def stop_at_ruin(portfolio: Portfolio, close_ms: int) -> None:
     """
     Take back every order and close every position at the next open; nothing is opened any more.
 
     Equity that is not above 0 is nobody's to trade on: a venue would have liquidated. Without this a position that is
     under water could come back, and with it an account that no longer exists.
     """
-    account.ruined_ms = close_ms
-    close_all(account, positions, orders, REASON_RUIN)
+    portfolio.account.ruined_ms = close_ms
+    close_all(portfolio, REASON_RUIN)
 
 
 @kernel

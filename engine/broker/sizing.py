@@ -11,8 +11,16 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.account import FLOAT_NOISE, SIZE_ALL_IN, SIZE_BY_RISK, whole_steps
+from papertape.engine.broker.account import (
+    FLOAT_NOISE,
+    SIZE_ALL_IN,
+    SIZE_BY_RISK,
+    SymbolBook,
+    Worth,
+    whole_steps,
+)
 from papertape.engine.broker.risk.fees import fee_of
+from papertape.engine.broker.risk.sizes import notional_share
 from papertape.engine.jit import Row, kernel
 
 _MINIMUM: Final = (
@@ -26,13 +34,11 @@ RISK_LEVELS: Final[dict[str, float]] = {"low": 0.005, "medium": 0.01, "high": 0.
 
 
 @kernel
-def buying_power(
-    account: Row, market: Row, settings: Row, worth: int, gross: int, price: float
-) -> float:
+def buying_power(account: Row, market: Row, settings: Row, worth: Worth, price: float) -> float:
     """
     Return the largest notional that a new position may have, fee included, in quote.
 
-    worth  equity, money units; gross: notional of all open positions, money units; price: of a fill, quote per base
+    price  of a fill, quote per base
 
     Spot buys with free cash. A perpetual needs notional ÷ leverage of equity that no other position uses. What a user's function
     for fees says of the largest fill is left for every market.
@@ -42,7 +48,7 @@ def buying_power(
     free, leverage = account.cash * quote, 1.0
     if market.is_perpetual != 0:
         leverage = leverage_of(market, settings)
-        free = worth * quote - gross * quote / leverage
+        free = worth.equity * quote - worth.gross * quote / leverage
     reserve = 0.0
     if market.has_fees != 0:
         fee_rate *= 1.0 + market.fee_surcharge_rate
@@ -90,17 +96,13 @@ def allotted(position: Row, market: Row, settings: Row, worth: int) -> float:
 
 
 @kernel
-def exposure_room(market: Row, settings: Row, worth: int, gross: int, net: int, side: int) -> float:
-    """
-    Return the largest notional that the account's limits leave to what opens on a side, in quote; infinite without any.
-
-    worth  equity; gross, net: notional of all open positions, and of longs less shorts; money units
-    """
+def exposure_room(market: Row, settings: Row, worth: Worth, side: int) -> float:
+    """Return the largest notional that the account's limits leave to what opens on a side, in quote; infinite without any."""
     room, quote = np.inf, market.quote_per_unit
     if settings.limit_gross > 0.0:
-        room = settings.limit_gross * (worth * quote) - gross * quote
+        room = settings.limit_gross * (worth.equity * quote) - worth.gross * quote
     if settings.limit_net > 0.0:
-        room = min(room, settings.limit_net * (worth * quote) - side * (net * quote))
+        room = min(room, settings.limit_net * (worth.equity * quote) - side * (worth.net * quote))
     return max(room, 0.0)
 
 
@@ -123,9 +125,8 @@ def position_room(position: Row, market: Row, settings: Row, worth: int, held: i
 
 @kernel
 def wanted_size(
-    position: Row, market: Row, settings: Row, power: float, worth: int, price: float, stop_distance: float,
-    scale: float, share: float,
-) -> float:  # fmt: skip
+    book: SymbolBook, power: float, worth: int, price: float, stop_distance: float, scale: float
+) -> float:
     """
     Return the quantity that a new position would have if it were the only one to enter, in base units.
 
@@ -134,15 +135,15 @@ def wanted_size(
     price          fill price, quote per base
     stop_distance  from the fill price to the stop, quote per base; needed for sizing by risk
     scale          factor 0 … 1 on the size before the cap
-    share          of equity, or of the part that the symbol trades with, as notional, where it is sized by a share
     """
+    position, market, settings = book.position, book.market, book.settings
     quantity = power / price
     if settings.sizing != SIZE_ALL_IN:
         part = allotted(position, market, settings, worth)
         if settings.sizing == SIZE_BY_RISK:
             wanted = settings.risk_fraction * part / stop_distance
         else:
-            wanted = share * part / price
+            wanted = notional_share(book.account, position, settings) * part / price
         quantity = min(quantity, wanted * scale)
     return min(quantity, position_room(position, market, settings, worth, 0) / price)
 

@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.account import equity
-from papertape.engine.broker.execution import execute, rest_all
+from papertape.engine.broker.account import BaseCandles, OutputRows, Portfolio, equity
+from papertape.engine.broker.execution import rest_all, run_instants
 from papertape.engine.broker.orders import N_FILLS, N_TRADES, held
 from papertape.engine.broker.working.instructions import obey_all
 from papertape.engine.broker.working.orders import CAPACITY
@@ -53,46 +53,48 @@ def run_ahead(
     looks       LOOK, shape (>= n_closes, n_symbols); looks_at_orders: WORKING_ORDER, (>= n_closes, n_symbols, CAPACITY),
                 of symbols that have any
     """
+    portfolio = Portfolio(
+        account_rows[0],
+        positions,
+        trades,
+        orders,
+        working,
+        entries,
+        markets,
+        settings_rows[0],
+        scratch,
+    )
+    out = OutputRows(fills, trades_out, marks, decisions_out, order_events, limit_events, counters)
+    base = BaseCandles(candles, base_ms, mark_ranges)
     if resting >= 0:
-        rest_all(
-            account_rows, positions, orders, markets, settings_rows, decisions, resting,
-            resting_ms, decisions_out, counters,
-        )  # fmt: skip
-        obey_all(
-            account_rows, positions, working, markets, settings_rows, instructions, n_instructions,
-            resting_ms, order_events, counters,
-        )  # fmt: skip
+        rest_all(portfolio, out, decisions, resting, resting_ms)
+        obey_all(portfolio, out, instructions, n_instructions, resting_ms)
     for close in range(n_closes + 1):
         until = closes[close] + 1 if close < n_closes else last
-        execute(
-            candles, first, until, base_ms, decisions, closes, 0, account_rows, positions, trades,
-            orders, entries, markets, settings_rows, fills, trades_out, marks, decisions_out,
-            working, scratch, order_events, limit_events, mark_ranges, counters,
-        )  # fmt: skip
+        run_instants(portfolio, out, base, first, until, decisions, closes[:0])
         first = until
         if close < n_closes:
-            look_at_all(
-                account_rows[0], positions, trades, orders, working, markets, counters,
-                looks[close], looks_at_orders[close],
-            )  # fmt: skip
+            look_at_all(portfolio, counters, looks[close], looks_at_orders[close])
 
 
 @kernel
 def look_at_all(
-    account: Row, positions: Rows, trades: Rows, orders: Rows, working: Rows, markets: Rows, counters: IntArray,
-    looks: Rows, looks_at_orders: Rows,
-) -> None:  # fmt: skip
+    portfolio: Portfolio, counters: IntArray, looks: Rows, looks_at_orders: Rows
+) -> None:
     """Write what is seen of every symbol now; `looks` has the shape (n_symbols,), that at orders a table for each."""
+    account, positions, markets = portfolio.account, portfolio.positions, portfolio.markets
     worth = equity(account, positions, markets)
     for symbol in range(len(positions)):
         look = looks[symbol]
-        look_at(account, positions[symbol], orders[symbol], markets[symbol], worth, look)
-        look.entry_ms = trades[symbol].entry_ms if positions[symbol].quantity != 0.0 else 0
+        look_at(account, positions[symbol], portfolio.orders[symbol], markets[symbol], worth, look)
+        look.entry_ms = (
+            portfolio.trades[symbol].entry_ms if positions[symbol].quantity != 0.0 else 0
+        )
         look.fills = counters[N_FILLS]
         look.trades = counters[N_TRADES]
         if look.working > 0:
             for slot in range(CAPACITY):
-                looks_at_orders[symbol, slot] = working[symbol, slot]
+                looks_at_orders[symbol, slot] = portfolio.working[symbol, slot]
 
 
 @kernel

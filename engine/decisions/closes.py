@@ -10,7 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.execution import execute, rest_all
+from papertape.engine.broker.account import BaseCandles, OutputRows, Portfolio
+from papertape.engine.broker.execution import rest_all, run_instants
 from papertape.engine.broker.working.instructions import obey_all
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.decisions.ahead import look_at_all
@@ -72,20 +73,27 @@ def run_closes(
     told      shape (n_symbols, 2), fills and trades of the batch that were told; -1: nor what is unseen of earlier ones
     """
     progress = progress_rows[0]
-    account = account_rows[0]
+    portfolio = Portfolio(
+        account_rows[0],
+        positions,
+        trades,
+        orders,
+        working,
+        entries,
+        markets,
+        settings_rows[0],
+        scratch,
+    )
+    out = OutputRows(fills, trades_out, marks, decisions_out, order_events, limit_events, counters)
+    base = BaseCandles(candles, base_ms, mark_ranges)
     while progress.close < len(closes):
         column = columns[progress.close]
         close_ms = candles[closes[progress.close] * len(positions)].open_ms + base_ms
         if progress.stage == RUN:
-            execute(
-                candles, progress.instant, closes[progress.close] + 1, base_ms, decisions, closes, 0,
-                account_rows, positions, trades, orders, entries, markets, settings_rows, fills,
-                trades_out, marks, decisions_out, working, scratch, order_events, limit_events, mark_ranges, counters,
-            )  # fmt: skip
-            progress.instant = closes[progress.close] + 1
-            look_at_all(
-                account, positions, trades, orders, working, markets, counters, looks, looks_at_orders,
-            )  # fmt: skip
+            until = closes[progress.close] + 1
+            run_instants(portfolio, out, base, progress.instant, until, decisions, closes[:0])
+            progress.instant = until
+            look_at_all(portfolio, counters, looks, looks_at_orders)
             progress.symbol = 0
             progress.n_faults = n_bad[progress.close]
             progress.stage = ASK
@@ -131,22 +139,12 @@ def run_closes(
         progress.is_watched = min(progress.is_watched, 1)
         for symbol in range(len(positions)):
             answer(views[symbol].wishes, looks[symbol], decisions[symbol, column], progress)
-        rest_all(
-            account_rows, positions, orders, markets, settings_rows, decisions, column, close_ms,
-            decisions_out, counters,
-        )  # fmt: skip
+        rest_all(portfolio, out, decisions, column, close_ms)
         if total > 0:
-            obey_all(
-                account_rows, positions, working, markets, settings_rows, asked, n_asked, close_ms,
-                order_events, counters,
-            )  # fmt: skip
+            obey_all(portfolio, out, asked, n_asked, close_ms)
         progress.close += 1
         progress.stage = RUN
-    execute(
-        candles, progress.instant, n, base_ms, decisions, closes, 0, account_rows, positions, trades,
-        orders, entries, markets, settings_rows, fills, trades_out, marks, decisions_out, working,
-        scratch, order_events, limit_events, mark_ranges, counters,
-    )  # fmt: skip
+    run_instants(portfolio, out, base, progress.instant, n, decisions, closes[:0])
     return DONE
 
 

@@ -244,9 +244,6 @@ class KernelDecider:
             for _, fault in found:
                 pause(engine, fault)
                 time_ms = fault.time_ms
-            rest_all(
-                engine.account, engine.positions, engine.orders, engine.markets, engine.settings,
-                engine.wishes, end - 1, time_ms, engine.outputs.decisions, engine.outputs.counters,
-            )  # fmt: skip
+            rest_all(engine.portfolio, engine.outputs.rows, engine.wishes, end - 1, time_ms)
             first = instant + 1
         engine.run_instants(candles, first, n, at, closed)

@@ -1,5 +1,5 @@
 """
-The one way to compile: `@kernel`, and `@inlined_kernel` for the parts of a long one.
+The one way to compile: `@kernel`, `@inlined_kernel` for the parts of a long one, `@expanded_kernel` for what makes bundles.
 
     dispatch   only what Python calls becomes machine code; what kernels call is linked into it
     cache      a folder of compiled kernels for each state of the sources that they see
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from pathlib import Path
 from types import FunctionType
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numba
 import numpy as np
@@ -78,7 +78,7 @@ def is_stored(compiled: Any) -> bool:
 
 def kernel(function: F) -> F:
     """Compile `function` on first use, with an on-disk cache keyed by the sources."""
-    return _compiled(function, is_inlined=False)
+    return _compiled(function)
 
 
 def inlined_kernel(function: F) -> F:
@@ -91,11 +91,20 @@ def inlined_kernel(function: F) -> F:
     return _compiled(function, is_inlined=True)
 
 
-def _compiled(function: F, is_inlined: bool) -> F:
+def expanded_kernel(function: F) -> F:
+    """
+    Put the text of a function into each kernel that calls it, before it is compiled.
+
+    So it may return what kernels can be given and cannot give back: a tuple of records.
+    """
+    return _compiled(function, is_expanded=True)
+
+
+def _compiled(function: F, is_inlined: bool = False, is_expanded: bool = False) -> F:
     config: Any = numba.config
     if config.DISABLE_JIT:
         return _plain(function)
-    compiled = _dispatcher(function, is_inlined)
+    compiled = _dispatcher(function, is_inlined, is_expanded)
     if can_store() and _is_known_when_edited(function.__module__ or ""):
         # numba reads its folder when it decorates; a function without a file, typed at a prompt, is kept nowhere.
         with numba_keeps_in(str(cache_directory())), contextlib.suppress(RuntimeError):
@@ -133,12 +142,15 @@ def _with_any_value(compiled: Any) -> Any:
     return compiled
 
 
-def _dispatcher(function: Callable[..., Any], is_inlined: bool) -> Any:
+def _dispatcher(function: Callable[..., Any], is_inlined: bool, is_expanded: bool) -> Any:
     """Return what compiles a function when it is called."""
+    text: Literal["always", "never"] = "always" if is_expanded else "never"
     if is_plain():
-        compiled = numba.njit(nogil=True, error_model="numpy", forceinline=is_inlined)(function)
+        compiled = numba.njit(nogil=True, error_model="numpy", forceinline=is_inlined, inline=text)(
+            function
+        )
         return _with_any_value(compiled)
     # Imported here: with the switch a start needs nothing of numba that another version may have moved.
     from papertape.engine.jit.dispatch import Kernel
 
-    return Kernel(function, is_inlined=is_inlined)
+    return Kernel(function, is_inlined=is_inlined, inline=text)

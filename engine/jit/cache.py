@@ -36,7 +36,7 @@ _FOLDER: Final = re.compile(rf"kernels-[0-9a-f]{{16}}({_PLAIN_SUFFIX})?")
 _FROM: Final = re.compile(
     r"^[ \t]*from papertape\.(engine[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE
 )
-_DEFINES: Final = re.compile(r"^@(?:inlined_)?kernel$", re.MULTILINE)
+_DEFINES: Final = re.compile(r"^@(?:inlined_|expanded_)?kernel$", re.MULTILINE)
 _IMPORT: Final = re.compile(r"^[ \t]*import papertape\.(engine[\w.]*)", re.MULTILINE)
 
 

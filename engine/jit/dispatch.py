@@ -31,6 +31,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import register_pass
+from numba.core.funcdesc import default_mangler
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import NativeLowering
 
@@ -111,6 +112,11 @@ def _reached(library: Any, found: dict[Any, None]) -> dict[Any, None]:
     return found
 
 
+def _short_name(name: str, kinds: Any, *, abi_tags: Any = (), uid: int | None = None) -> Any:
+    """Return a function's name in machine code: with its number alone, for types of bundles are longer than the code."""
+    return default_mangler(name, kinds if uid is None else (), abi_tags=abi_tags, uid=uid)
+
+
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _KernelLowering(NativeLowering):
     """Lowering into a library of ours; for a part it is the last thing done."""
@@ -124,7 +130,12 @@ class _KernelLowering(NativeLowering):
         state.library = kind(state.targetctx.codegen(), state.func_id.func_qualname)
         state.library.enable_object_caching()
         state.flags.no_compile = is_part
-        super().run_pass(state)
+        context = state.targetctx
+        context.mangler = _short_name
+        try:
+            super().run_pass(state)
+        finally:
+            vars(context).pop("mangler", None)
         if is_part:
             # Callers find the code by this key, which for an entry is its machine code.
             lowered = state["cr"]._replace(cfunc=object())
@@ -276,11 +287,14 @@ class Kernel(CPUDispatcher):
         function: Callable[..., Any],
         *arguments: Any,
         is_inlined: bool = False,
+        inline: str = "never",
         **options: Any,
     ) -> None:
         """Take a function; whatever else numba hands over is the same for every kernel."""
         del arguments, options
-        super().__init__(function, targetoptions=dict(_OPTIONS), pipeline_class=_KernelCompiler)
+        super().__init__(
+            function, targetoptions={**_OPTIONS, "inline": inline}, pipeline_class=_KernelCompiler
+        )
         self._is_inlined = is_inlined
 
     # Of four hundred kernels a process calls a dozen, and what is on disk has no parts: both are made when they are asked for.

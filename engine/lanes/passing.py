@@ -11,9 +11,15 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.account import position_value
+from papertape.engine.broker.account import (
+    BaseCandles,
+    OutputRows,
+    Portfolio,
+    book_of,
+    position_value,
+)
 from papertape.engine.broker.bracket import bracket_hit
-from papertape.engine.broker.execution import execute
+from papertape.engine.broker.execution import run_instants
 from papertape.engine.broker.fills import track_excursion
 from papertape.engine.broker.ledger import LARGEST_AMOUNT, added, money
 from papertape.engine.broker.orders import (
@@ -218,6 +224,11 @@ def run_lane(
     """
     account, position, order = account_rows[0], positions[0], orders[0]
     market, settings = markets[0], settings_rows[0]
+    portfolio = Portfolio(
+        account, positions, trades, orders, working, entries, markets, settings, scratch
+    )
+    out = OutputRows(fills, trades_out, marks, decisions_out, order_events, limit_events, counters)
+    base = BaseCandles(candles, base_ms, mark_ranges)
     if not can_be_quiet(positions, settings, mark_ranges):
         return NOT_SIMPLE
     k, instant = 0, first
@@ -243,21 +254,15 @@ def run_lane(
             )  # fmt: skip
             if following > instant:
                 if other < len(starts) and following > starts[other]:
-                    rest(
-                        account, position, order, market, settings, wanted[0, other], 0,
-                        candles[following - 1].open_ms + base_ms, decisions_out, counters,
-                    )  # fmt: skip
+                    close_ms = candles[following - 1].open_ms + base_ms
+                    rest(book_of(portfolio, 0, close_ms), out, wanted[0, other])
                 instant = following
                 continue
         is_said = begins or (in_force >= 0 and is_close[instant] != 0 and is_even[in_force] != 0)
         row = max(in_force, 0)
         now[0] = instant
-        execute(
-            candles, instant, instant + 1, base_ms, wanted[:, row : row + 1], now,
-            1 if is_said else 0, account_rows, positions, trades, orders, entries, markets,
-            settings_rows, fills, trades_out, marks, decisions_out, working, scratch, order_events,
-            limit_events, mark_ranges, counters,
-        )  # fmt: skip
+        said = now[: 1 if is_said else 0]
+        run_instants(portfolio, out, base, instant, instant + 1, wanted[:, row : row + 1], said)
         is_asked = not is_said and in_force >= 0 and is_close[instant] != 0
         if is_asked and is_change(position, order, wanted[0, row]):
             return NOT_TOLD

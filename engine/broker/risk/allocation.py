@@ -26,6 +26,7 @@ from papertape.engine.broker.account import (
     ALLOCATE_NOTHING,
     ALLOCATE_SHARES,
     SIZE_BY_VOLATILITY,
+    Portfolio,
 )
 from papertape.engine.broker.orders import is_change, refusal
 from papertape.engine.broker.risk.sizes import is_variance_known
@@ -157,38 +158,36 @@ def weight_of(position: Row, market: Row, settings: Row, candle: Row) -> float:
 
 
 @kernel
-def allot(
-    positions: Rows, orders: Rows, markets: Rows, settings: Row, candles: Rows, base: int, worth: int,
-) -> None:  # fmt: skip
+def allot(portfolio: Portfolio, candles: Rows, worth: int) -> None:
     """Write the share of each symbol from the close of an instant on, and add up what it had and used until then."""
-    for symbol in range(len(positions)):
-        position = positions[symbol]
+    markets, settings = portfolio.markets, portfolio.settings
+    for symbol in range(len(markets)):
+        position = portfolio.positions[symbol]
         if position.share > 0.0 and worth > 0:
             position.allotted_closes += 1
             position.allotted_total += position.share
             held = abs(position.quantity) * position.last_price
             position.used_total += held / (worth * markets[symbol].quote_per_unit)
-        if position.quantity == 0.0 and orders[symbol].is_active == 0:
+        if position.quantity == 0.0 and portfolio.orders[symbol].is_active == 0:
             position.score = 0.0
-        position.share = weight_of(position, markets[symbol], settings, candles[base + symbol])
+        position.share = weight_of(position, markets[symbol], settings, candles[symbol])
     if settings.allocation != ALLOCATE_SHARES:
-        divide(positions)
+        divide(portfolio.positions)
 
 
 @kernel
-def allot_by_score(
-    account: Row, positions: Rows, orders: Rows, markets: Rows, settings: Row, decisions: Rows, column: int,
-    close_ms: int,
-) -> None:  # fmt: skip
+def allot_by_score(portfolio: Portfolio, decisions: Rows, column: int, close_ms: int) -> None:
     """Write the share of each symbol by the confidence of those decisions of a column that change something, before they rest."""
-    for symbol in range(len(positions)):
-        position, decision = positions[symbol], decisions[symbol, column]
-        if is_change(position, orders[symbol], decision):
-            cause = refusal(account, position, markets[symbol], settings, decision, close_ms)
+    account, settings = portfolio.account, portfolio.settings
+    for symbol in range(len(portfolio.positions)):
+        position, market = portfolio.positions[symbol], portfolio.markets[symbol]
+        decision = decisions[symbol, column]
+        if is_change(position, portfolio.orders[symbol], decision):
+            cause = refusal(account, position, market, settings, decision, close_ms)
             is_heard = cause == REFUSED_NO and decision.target != FLAT
             position.score = decision.confidence if is_heard else 0.0
-        position.share = position.score if markets[symbol].is_allotted != 0 else 0.0
-    divide(positions)
+        position.share = position.score if market.is_allotted != 0 else 0.0
+    divide(portfolio.positions)
 
 
 @kernel

@@ -14,10 +14,11 @@ The number of positions and of orders is `papertape.engine.broker.risk.places`, 
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
+from papertape.engine.broker.account import OutputRows, Portfolio
 from papertape.engine.broker.orders import N_LIMITS, N_TRADES, close_all
 from papertape.engine.broker.risk.groups import SymbolGroup, as_groups
 from papertape.engine.candles import DAY_MS
-from papertape.engine.jit import IntArray, Row, Rows, kernel
+from papertape.engine.jit import Row, inlined_kernel, kernel
 from papertape.engine.options import check_options, option
 from papertape.engine.records import (
     REASON_DAILY_LOSS,
@@ -80,28 +81,28 @@ class Limits:
                 row[f"limit_{entry.name}"] = getattr(self, entry.name)
 
 
-@kernel
+@inlined_kernel
 def watch_limits(
-    account: Row, positions: Rows, orders: Rows, settings: Row, trades_out: Rows, first_trade: int, open_ms: int,
-    close_ms: int, worth: int, events: Rows, counters: IntArray,
-) -> bool:  # fmt: skip
+    portfolio: Portfolio, out: OutputRows, mark: Row, open_ms: int, first_trade: int
+) -> bool:
     """
     Take in the mark of an instant; return whether a limit was met that flattens.
 
-    first_trade  row of `trades_out` from which on trades closed in this instant; events: LIMIT_EVENT
+    first_trade  number of the first trade that closed in this instant
     """
+    account, settings, close_ms = portfolio.account, portfolio.settings, mark.time_ms
     day = open_ms // DAY_MS
     if day != account.day:
         account.day = day
         account.day_equity = account.marked_equity
-    account.marked_equity = worth
-    account.peak_equity = max(account.peak_equity, worth)
+    account.marked_equity = mark.equity
+    account.peak_equity = max(account.peak_equity, mark.equity)
     # Gains of an instant end the row, then its losses count: so it does not matter which symbol is named first.
-    for row in range(first_trade, counters[N_TRADES]):
-        if trades_out[row].pnl > 0:
+    for row in range(first_trade, out.counters[N_TRADES]):
+        if out.trades[row].pnl > 0:
             account.losses = 0
-    for row in range(first_trade, counters[N_TRADES]):
-        if trades_out[row].pnl < 0:
+    for row in range(first_trade, out.counters[N_TRADES]):
+        if out.trades[row].pnl < 0:
             account.losses += 1
     # The last close of a day ends its lock, and is still a close of that day: its loss is known by then.
     is_day_told = False
@@ -110,23 +111,25 @@ def watch_limits(
         unlock(account)
     if 0 < settings.limit_losses <= account.losses:
         account.cooled_ms = close_ms + int(settings.limit_losses_lock_hours * _HOUR_MS)
-        write_limit(account, REFUSED_LOSSES, close_ms, account.cooled_ms, float(account.losses), float(settings.limit_losses), events, counters)  # fmt: skip
+        threshold = float(settings.limit_losses)
+        losses, until_ms = float(account.losses), account.cooled_ms
+        write_limit(account, out, close_ms, REFUSED_LOSSES, until_ms, losses, threshold)
         account.losses = 0
     cause = 0
     if account.locked_by != REFUSED_DAILY_LOSS and account.locked_by != REFUSED_DRAWDOWN:
-        cause = watch_equity(account, settings, day, close_ms, is_day_told, events, counters)
+        cause = watch_equity(account, settings, out, close_ms, day, is_day_told)
         if cause == 0 and close_ms < account.cooled_ms:
             lock(account, REFUSED_LOSSES, account.cooled_ms)
     if cause == 0:
         return False
-    close_all(account, positions, orders, cause)
+    close_all(portfolio, cause)
     return True
 
 
 @kernel
 def watch_equity(
-    account: Row, settings: Row, day: int, close_ms: int, is_day_told: bool, events: Rows, counters: IntArray,
-) -> int:  # fmt: skip
+    account: Row, settings: Row, out: OutputRows, close_ms: int, day: int, is_day_told: bool
+) -> int:
     """Lock when equity is at a limit; return for which reason positions are closed, 0 for none."""
     worth = account.marked_equity
     fall = lost_share(account.peak_equity, worth)
@@ -134,13 +137,15 @@ def watch_equity(
         days = settings.limit_drawdown_lock_days
         until_ms = close_ms + int(days * DAY_MS) if days > 0.0 else UNTIL_RESUMED
         lock(account, REFUSED_DRAWDOWN, until_ms)
-        write_limit(account, REFUSED_DRAWDOWN, close_ms, until_ms, fall, settings.limit_drawdown, events, counters)  # fmt: skip
+        threshold = settings.limit_drawdown
+        write_limit(account, out, close_ms, REFUSED_DRAWDOWN, until_ms, fall, threshold)
         return REASON_DRAWDOWN
     loss = lost_share(account.day_equity, worth)
     if settings.limit_daily_loss > 0.0 and loss >= settings.limit_daily_loss and not is_day_told:
         until_ms = (day + 1) * DAY_MS
         lock(account, REFUSED_DAILY_LOSS, until_ms)
-        write_limit(account, REFUSED_DAILY_LOSS, close_ms, until_ms, loss, settings.limit_daily_loss, events, counters)  # fmt: skip
+        threshold = settings.limit_daily_loss
+        write_limit(account, out, close_ms, REFUSED_DAILY_LOSS, until_ms, loss, threshold)
         return REASON_DAILY_LOSS
     return 0
 
@@ -160,12 +165,17 @@ def lock(account: Row, limit: int, until_ms: int) -> None:
 
 @kernel
 def write_limit(
-    account: Row, limit: int, close_ms: int, until_ms: int, value: float, threshold: float, events: Rows,
-    counters: IntArray,
-) -> None:  # fmt: skip
+    account: Row,
+    out: OutputRows,
+    close_ms: int,
+    limit: int,
+    until_ms: int,
+    value: float,
+    threshold: float,
+) -> None:
     """Report a limit that was met."""
-    event = events[counters[N_LIMITS]]
-    counters[N_LIMITS] += 1
+    event = out.limits[out.counters[N_LIMITS]]
+    out.counters[N_LIMITS] += 1
     event.sequence = account.sequence
     account.sequence += 1
     event.time_ms = close_ms

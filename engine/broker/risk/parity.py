@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.account import RISK_DAYS
+from papertape.engine.broker.account import RISK_DAYS, Portfolio
 from papertape.engine.candles import DAY_MS, FLAG_UNLISTED
 from papertape.engine.jit import Row, Rows, kernel
 
@@ -26,10 +26,9 @@ _GRID: Final = 1_048_576.0  # 2^20
 
 
 @kernel
-def track_risk(
-    account: Row, positions: Rows, markets: Rows, candles: Rows, base: int, close_ms: int
-) -> None:
+def track_risk(portfolio: Portfolio, candles: Rows, close_ms: int) -> None:
     """Take in the close of an instant; where a day ended with it or since the one before, weigh the markets anew."""
+    account, positions, markets = portfolio.account, portfolio.positions, portfolio.markets
     day = close_ms // DAY_MS
     if day <= account.risk_day:
         return
@@ -41,7 +40,7 @@ def track_risk(
     account.risk_rows += 1
     for symbol in range(len(positions)):
         position = positions[symbol]
-        candle = candles[base + symbol]
+        candle = candles[symbol]
         change = 0.0
         if candle.flag_bits & FLAG_UNLISTED != 0 or position.is_gone != 0:
             position.risk_close = 0.0

@@ -12,14 +12,15 @@ Extremes of several symbols need not have been at one time: such trades are mark
 the close. Spot holdings carry nothing. What opens inside a candle is looked at from the next open on.
 """
 
+from papertape.engine.broker.account import OutputRows, Portfolio, SymbolBook, book_of
 from papertape.engine.broker.bracket import liquidate, pnl_at
 from papertape.engine.broker.fills import is_traded, track_excursion
-from papertape.engine.broker.orders import N_FILLS, N_TRADES
+from papertape.engine.broker.orders import keep_trade, open_fill
 from papertape.engine.broker.risk.margin import maintenance_of
 from papertape.engine.broker.working.endings import end_with_position
 from papertape.engine.broker.working.levels import trail_level
 from papertape.engine.broker.working.orders import STOP, TRAIL, WORKING
-from papertape.engine.jit import IntArray, Row, Rows, kernel
+from papertape.engine.jit import Row, Rows, kernel
 from papertape.engine.records import AMBIGUOUS_EXIT, AMBIGUOUS_TOGETHER
 
 _NOISE = 1e-12  # of notional is no margin
@@ -61,13 +62,11 @@ def worst_price(position: Row, orders: Rows, market: Row, candle: Row) -> float:
 
 
 @kernel
-def liquidate_together(
-    account: Row, positions: Rows, trades: Rows, working: Rows, markets: Rows, candles: Rows, base: int, is_open: bool,
-    fills: Rows, trades_out: Rows, events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
-    """Close every perpetual position if the account no longer carries them; `base` is the row of the instant's first candle."""
+def liquidate_together(portfolio: Portfolio, out: OutputRows, candles: Rows, is_open: bool) -> None:
+    """Close every perpetual position if the account no longer carries them."""
+    positions, markets = portfolio.positions, portfolio.markets
     quote = markets[0].quote_per_unit
-    cash = account.cash * quote
+    cash = portfolio.account.cash * quote
     start, start_needed, end, end_needed, gross = cash, 0.0, cash, 0.0, 0.0
     n_moved = 0
     for symbol in range(len(positions)):
@@ -75,9 +74,9 @@ def liquidate_together(
         market = markets[symbol]
         if not is_shared(position, market):
             continue
-        candle = candles[base + symbol]
+        candle = candles[symbol]
         first = first_price(position, candle)
-        worst = worst_price(position, working[symbol], market, candle)
+        worst = worst_price(position, portfolio.working[symbol], market, candle)
         rate = maintenance_of(market, position.cost)
         size = abs(position.quantity)
         side = 1.0 if position.quantity > 0.0 else -1.0
@@ -94,29 +93,31 @@ def liquidate_together(
         if is_open or below > _NOISE * gross:
             return
         way = above / (above - below)
-    share, is_weighted = shared_out(positions, working, markets, candles, base, way, start, end)
+    share, is_weighted = shared_out(portfolio, candles, way, start, end)
     for symbol in range(len(positions)):
-        position = positions[symbol]
-        market = markets[symbol]
-        candle = candles[base + symbol]
+        position, market, candle = positions[symbol], markets[symbol], candles[symbol]
         if not is_shared(position, market) or not is_traded(position, candle):
             continue
         lost = share * maintenance_of(market, position.cost) if is_weighted else share
-        close_shared(
-            account, position, trades[symbol], working[symbol], market, candle, way, lost,
-            is_open, n_moved > 1, fills, trades_out, events, counters,
-        )  # fmt: skip
+        book = book_of(portfolio, symbol, candle.open_ms)
+        close_shared(book, out, candle, way, lost, is_open, n_moved > 1)
 
 
 @kernel
 def close_shared(
-    account: Row, position: Row, trade: Row, orders: Rows, market: Row, candle: Row, way: float, lost: float,
-    is_open: bool, has_moved_with_others: bool, fills: Rows, trades_out: Rows, events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
+    book: SymbolBook,
+    out: OutputRows,
+    candle: Row,
+    way: float,
+    lost: float,
+    is_open: bool,
+    has_moved_with_others: bool,
+) -> None:
     """Close a position of a liquidated account at the price of that moment less a share, and note what nobody can tell."""
+    position, trade = book.position, book.trade
     side = 1.0 if position.quantity > 0.0 else -1.0
     first = first_price(position, candle)
-    price = first + way * (worst_price(position, orders, market, candle) - first)
+    price = first + way * (worst_price(position, book.working, book.market, candle) - first)
     position.bankruptcy_price = max(price * (1.0 - side * lost), 0.0)
     track_excursion(trade, min(price, first), max(price, first))
     optimistic = 0
@@ -125,44 +126,40 @@ def close_shared(
     is_together = not is_open and has_moved_with_others
     if not is_open and target > 0.0 and candle.low <= target <= candle.high:
         doubt = AMBIGUOUS_EXIT
-        optimistic = pnl_at(account, position, trade, market, target)
+        optimistic = pnl_at(book, target)
     elif is_together:
-        optimistic = pnl_at(account, position, trade, market, candle.close)
+        optimistic = pnl_at(book, candle.close)
     if is_together:
         doubt |= AMBIGUOUS_TOGETHER
-    fill = fills[counters[N_FILLS]]
-    counters[N_FILLS] += 1
-    liquidate(account, position, trade, market, candle, fill)
+    fill = open_fill(out)
+    liquidate(book, fill)
     if doubt != 0:
         trade.is_ambiguous |= doubt
         trade.pnl_optimistic = max(optimistic, trade.pnl)
-    trades_out[counters[N_TRADES]] = trade
-    counters[N_TRADES] += 1
+    keep_trade(trade, out)
     if position.working > 0:
-        end_with_position(
-            account, position, orders, candle.symbol, candle.open_ms, fill.reason, events, counters
-        )
+        end_with_position(book, out, fill.reason)
 
 
 @kernel
 def shared_out(
-    positions: Rows, working: Rows, markets: Rows, candles: Rows, base: int, way: float, start: float, end: float,
-) -> tuple[float, bool]:  # fmt: skip
+    portfolio: Portfolio, candles: Rows, way: float, start: float, end: float
+) -> tuple[float, bool]:
     """
     Return which share of its maintenance margin each position loses so that nothing is left, and whether that is shared
     out by maintenance margins; by notional where none must be maintained.
     """
     margins, notionals = 0.0, 0.0
-    for symbol in range(len(positions)):
-        position = positions[symbol]
-        candle = candles[base + symbol]
-        if not is_shared(position, markets[symbol]) or not is_traded(position, candle):
+    for symbol in range(len(portfolio.positions)):
+        position, market = portfolio.positions[symbol], portfolio.markets[symbol]
+        candle = candles[symbol]
+        if not is_shared(position, market) or not is_traded(position, candle):
             continue
         first = first_price(position, candle)
-        worst = worst_price(position, working[symbol], markets[symbol], candle)
+        worst = worst_price(position, portfolio.working[symbol], market, candle)
         notional = abs(position.quantity) * (first + way * (worst - first))
         notionals += notional
-        margins += maintenance_of(markets[symbol], position.cost) * notional
+        margins += maintenance_of(market, position.cost) * notional
     left = start + way * (end - start)
     if margins > 0.0:
         return left / margins, True

@@ -1,5 +1,6 @@
 """Which orders end together: with a position, with another of their group, with the account."""
 
+from papertape.engine.broker.account import OutputRows, Portfolio, SymbolBook, book_of
 from papertape.engine.broker.working.orders import (
     BY_FLAT,
     BY_LIQUIDATION,
@@ -8,57 +9,50 @@ from papertape.engine.broker.working.orders import (
     FREE,
     end_order,
 )
-from papertape.engine.jit import IntArray, Row, Rows, kernel
+from papertape.engine.jit import kernel
 from papertape.engine.records import REASON_LIQUIDATION
 
 
 @kernel
-def end_all(
-    account: Row, position: Row, orders: Rows, symbol: int, time_ms: int, cause: int, only_reducing: bool,
-    events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
+def end_all(book: SymbolBook, out: OutputRows, cause: int, only_reducing: bool) -> None:
     """Cancel the working orders of one symbol: all, or those that only reduce a position."""
-    for slot in range(position.order_rows):
-        order = orders[slot]
+    for slot in range(book.position.order_rows):
+        order = book.working[slot]
         if order.status == FREE:
             continue
         if only_reducing and order.is_reduce_only == 0:
             continue
-        end_order(account, position, order, symbol, time_ms, CANCELLED, cause, events, counters)
+        end_order(book, out, order, CANCELLED, cause)
 
 
 @kernel
-def end_with_position(
-    account: Row, position: Row, orders: Rows, symbol: int, time_ms: int, reason: int, events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
+def end_with_position(book: SymbolBook, out: OutputRows, reason: int) -> None:
     """Cancel what ends with the last of a position: what only reduces, and after a liquidation everything."""
     if reason == REASON_LIQUIDATION:
-        end_all(account, position, orders, symbol, time_ms, BY_LIQUIDATION, False, events, counters)  # fmt: skip
+        end_all(book, out, BY_LIQUIDATION, False)
     else:
-        end_all(account, position, orders, symbol, time_ms, BY_FLAT, True, events, counters)
+        end_all(book, out, BY_FLAT, True)
 
 
 @kernel
-def end_all_orders(
-    account: Row, positions: Rows, working: Rows, time_ms: int, cause: int, events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
+def end_all_orders(portfolio: Portfolio, out: OutputRows, time_ms: int, cause: int) -> None:
     """Cancel the working orders of every symbol."""
-    for symbol in range(len(positions)):
-        end_all(
-            account, positions[symbol], working[symbol], symbol, time_ms, cause, False,
-            events, counters,
-        )  # fmt: skip
+    for symbol in range(len(portfolio.positions)):
+        end_orders_of(portfolio, out, symbol, time_ms, cause)
 
 
 @kernel
-def end_group(
-    account: Row, position: Row, orders: Rows, group: int, number: int, symbol: int, time_ms: int, events: Rows,
-    counters: IntArray,
-) -> None:  # fmt: skip
+def end_orders_of(
+    portfolio: Portfolio, out: OutputRows, symbol: int, time_ms: int, cause: int
+) -> None:
+    """Cancel the working orders of one symbol."""
+    end_all(book_of(portfolio, symbol, time_ms), out, cause, False)
+
+
+@kernel
+def end_group(book: SymbolBook, out: OutputRows, group: int, number: int) -> None:
     """Cancel the other orders of a group: one of them has filled."""
-    for slot in range(position.order_rows):
-        order = orders[slot]
+    for slot in range(book.position.order_rows):
+        order = book.working[slot]
         if order.status != FREE and order.group == group and order.number != number:
-            end_order(
-                account, position, order, symbol, time_ms, CANCELLED, BY_OTHER, events, counters
-            )
+            end_order(book, out, order, CANCELLED, BY_OTHER)

@@ -8,7 +8,7 @@ symbols nor the age of an order decides who comes first. What a candle sets free
 
 import numpy as np
 
-from papertape.engine.broker.account import equity, exposure, net_exposure, notional_of
+from papertape.engine.broker.account import Portfolio, notional_of, worth_of
 from papertape.engine.broker.risk.groups import group_part, group_room, share_groups
 from papertape.engine.broker.risk.places import MAY_OPEN, NO_CLAIM, WILL_OPEN, give_places
 from papertape.engine.broker.sizing import buying_power, exposure_room, position_room
@@ -21,37 +21,33 @@ _WHOLE = 17_592_186_044_416  # 2^44: shares are integers of it, so that their su
 
 
 @kernel
-def share_out(
-    account: Row, positions: Rows, working: Rows, entries: Rows, markets: Rows, settings: Row, candles: Rows, base: int,
-    is_open: bool,
-) -> None:  # fmt: skip
-    """Write the factor on what working orders open, at the open or inside the candles that begin at row `base`."""
-    worth = equity(account, positions, markets)
-    gross = exposure(positions, markets)
-    net = net_exposure(positions, markets)
+def share_out(portfolio: Portfolio, candles: Rows, is_open: bool) -> None:
+    """Write the factor on what working orders open, at the open or inside the candles of an instant."""
+    entries, settings = portfolio.entries, portfolio.settings
+    worth = worth_of(portfolio)
     is_crowded = settings.limit_open_positions > 0 or settings.has_groups != 0
     if is_crowded:
-        claim_all(positions, working, entries, markets, settings, candles, base, worth, is_open)
+        claim_all(portfolio, candles, worth.equity, is_open)
     total = 0
-    for symbol in range(len(positions)):
+    for symbol in range(len(entries)):
         entry = entries[symbol]
-        entry.worth = worth
+        entry.worth = worth.equity
         entry.short_of = BY_FUNDS
-        position = positions[symbol]
+        position = portfolio.positions[symbol]
         if position.is_met == 0:
             continue
-        market = markets[symbol]
-        candle = candles[base + symbol]
-        power = max(buying_power(account, market, settings, worth, gross, candle.open), 0.0)
-        entry.power = min(power, exposure_room(market, settings, worth, gross, net, 1))
-        entry.power_short = min(power, exposure_room(market, settings, worth, gross, net, -1))
+        market = portfolio.markets[symbol]
+        candle = candles[symbol]
+        power = max(buying_power(portfolio.account, market, settings, worth, candle.open), 0.0)
+        entry.power = min(power, exposure_room(market, settings, worth, 1))
+        entry.power_short = min(power, exposure_room(market, settings, worth, -1))
         held = notional_of(position, market)
-        entry.room = position_room(position, market, settings, worth, held)
+        entry.room = position_room(position, market, settings, worth.equity, held)
         if is_crowded and entry.refused == REFUSED_POSITIONS:
             entry.power = entry.power_short = 0.0
             entry.short_of = REFUSED_POSITIONS
         for slot in range(position.order_rows):
-            order = working[symbol, slot]
+            order = portfolio.working[symbol, slot]
             price = price_if_met(order, market, settings, candle, is_open)
             if price <= 0.0 or order.is_reduce_only != 0:
                 continue
@@ -64,16 +60,15 @@ def share_out(
             if quantity > 0.0 and power > 0.0:
                 total += int(min(quantity * price / power, 1.0) * _WHOLE)
     factor = _WHOLE / total if total > _WHOLE else 1.0
-    for symbol in range(len(positions)):
+    for symbol in range(len(entries)):
         entries[symbol].factor = factor
 
 
 @kernel
-def claim_all(
-    positions: Rows, working: Rows, entries: Rows, markets: Rows, settings: Row, candles: Rows, base: int, worth: int,
-    is_open: bool,
-) -> None:  # fmt: skip
+def claim_all(portfolio: Portfolio, candles: Rows, worth: int, is_open: bool) -> None:
     """Write who has a place among the open positions, and what its group leaves to each symbol."""
+    positions, entries = portfolio.positions, portfolio.entries
+    markets, settings = portfolio.markets, portfolio.settings
     for symbol in range(len(positions)):
         entry = entries[symbol]
         position = positions[symbol]
@@ -85,10 +80,10 @@ def claim_all(
         if position.is_met == 0:
             continue
         for slot in range(position.order_rows):
-            order = working[symbol, slot]
+            order = portfolio.working[symbol, slot]
             if order.status == FREE or order.status == PLACED or order.is_reduce_only != 0:
                 continue
-            price = price_if_met(order, markets[symbol], settings, candles[base + symbol], is_open)
+            price = price_if_met(order, markets[symbol], settings, candles[symbol], is_open)
             quantity = min(order.remaining, position.volume_left)
             if order.target * position.quantity < 0.0:
                 quantity -= abs(position.quantity)

@@ -9,10 +9,11 @@ and is taken back when it does not; what is then missing is asked for at the nex
 
 from typing import Final
 
+from papertape.engine.broker.account import OutputRows, SymbolBook, Worth
 from papertape.engine.broker.sizing import allotted, whole_lots
 from papertape.engine.broker.working.orders import AT_MARKET, FREE, tag_code
 from papertape.engine.broker.working.placing import ask, cancel
-from papertape.engine.jit import IntArray, Row, Rows, kernel
+from papertape.engine.jit import Row, Rows, kernel
 from papertape.engine.records import REFUSED_NO
 
 HOLD_TAG: Final = tag_code("hold")
@@ -32,41 +33,36 @@ def under_way(position: Row, orders: Rows) -> float:
 
 
 @kernel
-def wanted_position(
-    account: Row, position: Row, market: Row, settings: Row, instruction: Row, worth: int
-) -> float:
+def wanted_position(book: SymbolBook, instruction: Row, worth: int) -> float:
     """Return the signed quantity that a target means, on the market's lots, 0 below the market's minimum."""
+    position, market = book.position, book.market
     price = position.last_price
     quantity = instruction.quantity
     if instruction.fraction != 0.0:
-        part = allotted(position, market, settings, worth)
-        quantity = account.size_factor * instruction.fraction * part / price
+        part = allotted(position, market, book.settings, worth)
+        quantity = book.account.size_factor * instruction.fraction * part / price
     lots = whole_lots(market, abs(quantity), price)
     return lots if quantity > 0.0 else -lots
 
 
 @kernel
-def hold(
-    account: Row, position: Row, orders: Rows, market: Row, settings: Row, instruction: Row, symbol: int, close_ms: int,
-    worth: int, gross: int, net: int, events: Rows, counters: IntArray,
-) -> int:  # fmt: skip
+def hold(book: SymbolBook, out: OutputRows, instruction: Row, worth: Worth) -> int:
     """Ask for what leads to a target; return 0, or why it cannot be had."""
+    position, market = book.position, book.market
     now = position.quantity
-    wanted = wanted_position(account, position, market, settings, instruction, worth)
+    wanted = wanted_position(book, instruction, worth.equity)
     noise = _NOISE * max(abs(now), abs(wanted))
-    coming = under_way(position, orders)
+    coming = under_way(position, book.working)
     instruction.tag = HOLD_TAG
     if coming != 0.0:
         if abs(now + coming - wanted) > noise:
-            cancel(
-                account, position, orders, settings, instruction, symbol, close_ms, events, counters
-            )
+            cancel(book, out, instruction)
         return REFUSED_NO
     change = wanted - now
     if abs(change) <= noise:
         return REFUSED_NO
     is_near = abs(change) * position.last_price <= instruction.band * (
-        worth * market.quote_per_unit
+        worth.equity * market.quote_per_unit
     )
     if is_near and wanted != 0.0:
         return REFUSED_NO
@@ -77,10 +73,7 @@ def hold(
         instruction.target = -1 if now > 0.0 else 1
         instruction.is_reduce_only = 1
         instruction.is_whole = 1
-        cause = ask(
-            account, position, orders, market, settings, instruction, symbol, close_ms, worth, gross, net,
-            events, counters,
-        )  # fmt: skip
+        cause = ask(book, out, instruction, worth)
         if cause != REFUSED_NO or wanted == 0.0:
             return cause
         change = wanted
@@ -94,7 +87,4 @@ def hold(
     instruction.quantity = quantity
     if quantity <= 0.0:
         return REFUSED_NO  # less than a lot is missing
-    return ask(
-        account, position, orders, market, settings, instruction, symbol, close_ms, worth, gross, net,
-        events, counters,
-    )  # fmt: skip
+    return ask(book, out, instruction, worth)

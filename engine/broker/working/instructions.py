@@ -11,9 +11,16 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.account import MOST_MOVES, equity, exposure, net_exposure
+from papertape.engine.broker.account import (
+    MOST_MOVES,
+    OutputRows,
+    Portfolio,
+    SymbolBook,
+    Worth,
+    book_of,
+    worth_of,
+)
 from papertape.engine.broker.orders import bar_to_entry, held
-from papertape.engine.broker.risk.sizes import notional_share
 from papertape.engine.broker.sizing import tradable_size, wanted_size
 from papertape.engine.broker.working.holding import hold
 from papertape.engine.broker.working.orders import (
@@ -52,39 +59,83 @@ INSTRUCTION: Final = record(
 
 
 @kernel
-def obey(
-    account: Row, position: Row, orders: Rows, market: Row, settings: Row, instruction: Row, symbol: int, close_ms: int,
-    worth: int, gross: int, net: int, events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
+def obey_all(
+    portfolio: Portfolio,
+    out: OutputRows,
+    instructions: Rows,
+    n_instructions: IntArray,
+    close_ms: int,
+) -> None:
+    """
+    Obey what was asked for at one close, symbol by symbol, all of it sized on the account as it is now.
+
+    instructions    INSTRUCTION, shape (n_symbols, MOST_INSTRUCTIONS)
+    n_instructions  shape (n_symbols,); set to 0
+    """
+    worth = worth_of(portfolio)
+    for symbol in range(len(portfolio.positions)):
+        for k in range(n_instructions[symbol]):
+            instruction = instructions[symbol, k]
+            if instruction.action == PLACE or instruction.action == HOLD:
+                # From here on its size is the strategy's own.
+                portfolio.positions[symbol].rule_scale = 0.0
+            obey(book_of(portfolio, symbol, close_ms), out, instruction, worth)
+        n_instructions[symbol] = 0
+
+
+@kernel
+def rebalance_all(portfolio: Portfolio, out: OutputRows, close_ms: int) -> None:
+    """
+    Bring positions that a decision opened to what their rule gives now, as a strategy would with a target position.
+
+    Left alone is what a decision is about to close, what would come below the market's minimum, and what the band covers.
+    """
+    worth = worth_of(portfolio)
+    positions, scratch = portfolio.positions, portfolio.scratch
+    for symbol in range(len(positions)):
+        position = positions[symbol]
+        if position.quantity == 0.0 or position.rule_scale <= 0.0 or position.is_halted != 0:
+            continue
+        if position.is_gone != 0 or portfolio.orders[symbol].is_active != 0:
+            continue
+        book = book_of(portfolio, symbol, close_ms)
+        price, scale = position.last_price, position.rule_scale
+        quantity = wanted_size(book, np.inf, worth.equity, price, 0.0, scale)
+        quantity = tradable_size(portfolio.account, book.market, quantity, price)
+        if quantity <= 0.0:
+            continue
+        scratch[symbol] = scratch[len(positions)]
+        instruction = scratch[symbol]
+        instruction.action = HOLD
+        instruction.quantity = held(position) * quantity
+        instruction.band = portfolio.settings.rebalance_band
+        obey(book, out, instruction, worth)
+
+
+@kernel
+def obey(book: SymbolBook, out: OutputRows, instruction: Row, worth: Worth) -> None:
     """Obey one instruction of one symbol at a close."""
+    position = book.position
     if instruction.action == CANCEL:
-        cancel(account, position, orders, settings, instruction, symbol, close_ms, events, counters)
+        cancel(book, out, instruction)
         return
     cause = REFUSED_NO
     if instruction.action == MOVE:
-        cause = move(account, position, settings, instruction)
+        cause = move(book.account, position, book.settings, instruction)
         instruction.quantity = abs(position.quantity)
     elif instruction.action == HOLD:
-        cause = hold(
-            account, position, orders, market, settings, instruction, symbol, close_ms, worth, gross, net,
-            events, counters,
-        )  # fmt: skip
+        cause = hold(book, out, instruction, worth)
     else:
-        cause = ask(
-            account, position, orders, market, settings, instruction, symbol, close_ms, worth, gross, net,
-            events, counters,
-        )  # fmt: skip
+        cause = ask(book, out, instruction, worth)
     if cause == REFUSED_NO:
         return
     # A target is asked for anew at every close, so what forbids it is said once; so is what forbids all entries.
-    is_lasting = instruction.action == HOLD or cause == bar_to_entry(account, position)
+    is_lasting = instruction.action == HOLD or cause == bar_to_entry(book.account, position)
     if is_lasting and cause == position.barred_by:
         return
     position.barred_by = cause if is_lasting else 0
-    write_event(
-        account, instruction, symbol, close_ms, REFUSED, cause, instruction.quantity,
-        price_of(instruction), -1, events, counters,
-    )  # fmt: skip
+    price = price_of(instruction)
+    write_event(book, out, instruction, REFUSED, cause, instruction.quantity, price)
 
 
 @kernel
@@ -116,70 +167,3 @@ def move(account: Row, position: Row, settings: Row, instruction: Row) -> int:
     if not np.isnan(target_price):
         position.move_target_prices[last] = target_price
     return REFUSED_NO
-
-
-@kernel
-def obey_all(
-    account_rows: Rows, positions: Rows, working: Rows, markets: Rows, settings_rows: Rows, instructions: Rows,
-    n_instructions: IntArray, close_ms: int, events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
-    """
-    Obey what was asked for at one close, symbol by symbol, all of it sized on the account as it is now.
-
-    instructions    INSTRUCTION, shape (n_symbols, MOST_INSTRUCTIONS)
-    n_instructions  shape (n_symbols,); set to 0
-    """
-    account = account_rows[0]
-    worth = equity(account, positions, markets)
-    gross = exposure(positions, markets)
-    net = net_exposure(positions, markets)
-    for symbol in range(len(positions)):
-        for k in range(n_instructions[symbol]):
-            if instructions[symbol, k].action == PLACE or instructions[symbol, k].action == HOLD:
-                positions[symbol].rule_scale = 0.0  # from here on its size is the strategy's own
-            obey(
-                account, positions[symbol], working[symbol], markets[symbol], settings_rows[0],
-                instructions[symbol, k], symbol, close_ms, worth, gross, net,
-                events, counters,
-            )  # fmt: skip
-        n_instructions[symbol] = 0
-
-
-@kernel
-def rebalance_all(
-    account: Row, positions: Rows, orders: Rows, working: Rows, markets: Rows, settings: Row, scratch: Rows,
-    close_ms: int, events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
-    """
-    Bring positions that a decision opened to what their rule gives now, as a strategy would with a target position.
-
-    Left alone is what a decision is about to close, what would come below the market's minimum, and what the band covers.
-
-    scratch  INSTRUCTION, shape (n_symbols + 1,); the last row is blank
-    """
-    worth = equity(account, positions, markets)
-    gross = exposure(positions, markets)
-    net = net_exposure(positions, markets)
-    for symbol in range(len(positions)):
-        position = positions[symbol]
-        if position.quantity == 0.0 or position.rule_scale <= 0.0 or position.is_halted != 0:
-            continue
-        if position.is_gone != 0 or orders[symbol].is_active != 0:
-            continue
-        market = markets[symbol]
-        quantity = wanted_size(
-            position, market, settings, np.inf, worth, position.last_price, 0.0, position.rule_scale,
-            notional_share(account, position, settings),
-        )  # fmt: skip
-        quantity = tradable_size(account, market, quantity, position.last_price)
-        if quantity <= 0.0:
-            continue
-        scratch[symbol] = scratch[len(positions)]
-        instruction = scratch[symbol]
-        instruction.action = HOLD
-        instruction.quantity = held(position) * quantity
-        instruction.band = settings.rebalance_band
-        obey(
-            account, position, working[symbol], market, settings, instruction, symbol, close_ms,
-            worth, gross, net, events, counters,
-        )  # fmt: skip

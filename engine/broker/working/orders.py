@@ -12,10 +12,10 @@ filled as a whole. Every other step breaks the engine's invariants and stops it.
 
 from typing import Final
 
-from papertape.engine.broker.account import MOST_MOVES
+from papertape.engine.broker.account import MOST_MOVES, OutputRows, SymbolBook
 from papertape.engine.broker.orders import N_ORDERS
 from papertape.engine.errors import InvariantError
-from papertape.engine.jit import IntArray, Row, Rows, kernel, record
+from papertape.engine.jit import Row, Rows, inlined_kernel, kernel, record
 
 CAPACITY: Final = 16  # working orders of one symbol
 
@@ -188,48 +188,55 @@ def step_to(order: Row, status: int) -> None:
     order.status = status
 
 
+@inlined_kernel
+def open_event(book: SymbolBook, out: OutputRows, status: int) -> Row:
+    """Begin the report of what happens at the time of a book: its first fields, the rest is the caller's."""
+    row = out.orders[out.counters[N_ORDERS]]
+    out.counters[N_ORDERS] += 1
+    row.sequence = book.account.sequence
+    book.account.sequence += 1
+    row.time_ms = book.time_ms
+    row.symbol = book.symbol
+    row.status = status
+    return row
+
+
 @kernel
 def write_event(
-    account: Row, order: Row, symbol: int, time_ms: int, status: int, cause: int, quantity: float, price: float,
-    fill: int, events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
-    """Report what happened to an order."""
-    row = events[counters[N_ORDERS]]
-    counters[N_ORDERS] += 1
-    row.sequence = account.sequence
-    account.sequence += 1
-    row.time_ms = time_ms
-    row.symbol = symbol
+    book: SymbolBook,
+    out: OutputRows,
+    order: Row,
+    status: int,
+    cause: int,
+    quantity: float,
+    price: float,
+) -> Row:
+    """Report what happened to an order, and return the report; through which fill is the caller's to say."""
+    row = open_event(book, out, status)
     row.number = order.number
-    row.status = status
     row.cause = cause
     row.kind = order.kind
     row.side = order.target
     row.quantity = quantity
     row.price = price
-    row.fill = fill
+    row.fill = -1
     row.tag = order.tag
+    return row
 
 
 @kernel
 def write_levels(
-    account: Row, position: Row, symbol: int, time_ms: int, stop_before: float, target_before: float, fill: int,
-    events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
+    book: SymbolBook, out: OutputRows, stop_before: float, target_before: float, fill: int
+) -> None:
     """Report stop and target of a position where they are no longer what they were."""
+    position = book.position
     for kind in range(POSITION_STOP, POSITION_TARGET + 1):
         is_stop = kind == POSITION_STOP
         price = position.stop_price if is_stop else position.target_price
         if price == (stop_before if is_stop else target_before):
             continue
-        row = events[counters[N_ORDERS]]
-        counters[N_ORDERS] += 1
-        row.sequence = account.sequence
-        account.sequence += 1
-        row.time_ms = time_ms
-        row.symbol = symbol
+        row = open_event(book, out, MOVED)
         row.number = 0
-        row.status = MOVED
         row.cause = 0
         row.kind = kind
         row.side = -1 if position.quantity > 0.0 else 1
@@ -248,17 +255,11 @@ def price_of(order: Row) -> float:
 
 
 @kernel
-def end_order(
-    account: Row, position: Row, order: Row, symbol: int, time_ms: int, status: int, cause: int, events: Rows,
-    counters: IntArray,
-) -> None:  # fmt: skip
+def end_order(book: SymbolBook, out: OutputRows, order: Row, status: int, cause: int) -> None:
     """Let an order end otherwise than by a fill, report it and free its row."""
     step_to(order, status)
-    price = price_of(order)
-    write_event(
-        account, order, symbol, time_ms, status, cause, order.remaining, price, -1, events, counters
-    )
-    free(account, position, order)
+    write_event(book, out, order, status, cause, order.remaining, price_of(order))
+    free(book.account, book.position, order)
 
 
 @kernel
@@ -286,16 +287,13 @@ def close_gaps(position: Row, orders: Rows) -> None:
 
 
 @kernel
-def trigger(account: Row, order: Row, candle: Row, events: Rows, counters: IntArray) -> None:
+def trigger(book: SymbolBook, out: OutputRows, order: Row) -> None:
     """Report that an order has met its trigger, and with a limit where it rests from now on."""
     price = order.extreme if order.kind == TRAIL else price_of(order)
     step_to(order, TRIGGERED)
     if order.limit_price > 0.0:
         price = order.limit_price
-    write_event(
-        account, order, candle.symbol, candle.open_ms, TRIGGERED, 0, order.remaining, price, -1,
-        events, counters,
-    )  # fmt: skip
+    write_event(book, out, order, TRIGGERED, 0, order.remaining, price)
 
 
 def tag_code(tag: str) -> int:

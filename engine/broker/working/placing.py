@@ -2,11 +2,17 @@
 Placing an order and taking it back: how large it is, what forbids it, and its row of the table.
 """
 
-from papertape.engine.broker.account import SIZE_BY_RISK, SIZE_BY_VOLATILITY
+from papertape.engine.broker.account import (
+    SIZE_BY_RISK,
+    SIZE_BY_VOLATILITY,
+    OutputRows,
+    SymbolBook,
+    Worth,
+)
 from papertape.engine.broker.fills import on_tick
 from papertape.engine.broker.orders import bar_to_entry
 from papertape.engine.broker.risk.places import count_order, has_spent_orders
-from papertape.engine.broker.risk.sizes import is_variance_known, notional_share
+from papertape.engine.broker.risk.sizes import is_variance_known
 from papertape.engine.broker.sizing import (
     allotted,
     buying_power,
@@ -34,7 +40,7 @@ from papertape.engine.broker.working.orders import (
     step_to,
     write_event,
 )
-from papertape.engine.jit import IntArray, Row, Rows, kernel
+from papertape.engine.jit import Row, kernel
 from papertape.engine.records import (
     REFUSED_ALLOCATION,
     REFUSED_NO,
@@ -47,35 +53,29 @@ from papertape.engine.records import (
 
 
 @kernel
-def ask(
-    account: Row, position: Row, orders: Rows, market: Row, settings: Row, instruction: Row, symbol: int, close_ms: int,
-    worth: int, gross: int, net: int, events: Rows, counters: IntArray,
-) -> int:  # fmt: skip
+def ask(book: SymbolBook, out: OutputRows, instruction: Row, worth: Worth) -> int:
     """Place an order, and report it; return 0, or why it cannot be placed, which is for the caller to report."""
-    close_gaps(position, orders)
-    size(account, position, market, settings, instruction, worth, gross, net)
-    cause = obstacle(account, position, market, settings, instruction, close_ms)
+    position = book.position
+    close_gaps(position, book.working)
+    size(book, instruction, worth)
+    cause = obstacle(book, instruction)
     if cause == REFUSED_NO and position.order_rows == CAPACITY:
         cause = TABLE_FULL
     if cause != REFUSED_NO:
         return cause
     position.barred_by = 0
     if instruction.is_reduce_only == 0:
-        count_order(position, settings, close_ms)
-    order = orders[position.order_rows]
-    place(account, position, order, settings, instruction, close_ms)
-    write_event(
-        account, order, symbol, close_ms, PLACED, 0, order.quantity, price_of(order), -1,
-        events, counters,
-    )  # fmt: skip
+        count_order(position, book.settings, book.time_ms)
+    order = book.working[position.order_rows]
+    place(book, order, instruction)
+    write_event(book, out, order, PLACED, 0, order.quantity, price_of(order))
     return REFUSED_NO
 
 
 @kernel
-def size(
-    account: Row, position: Row, market: Row, settings: Row, instruction: Row, worth: int, gross: int, net: int,
-) -> None:  # fmt: skip
+def size(book: SymbolBook, instruction: Row, worth: Worth) -> None:
     """Turn whatever says how much into a quantity on the market's lots, 0 for one that is too small."""
+    account, position, market, settings = book.account, book.position, book.market, book.settings
     price = price_of(instruction)
     if price <= 0.0:
         price = position.last_price
@@ -86,40 +86,33 @@ def size(
     if instruction.share > 0.0:
         quantity = whole_lots(market, abs(position.quantity) * instruction.share, price)
     elif instruction.fraction > 0.0:
-        quantity = tradable_size(
-            account,
-            market,
-            instruction.fraction * allotted(position, market, settings, worth) / price,
-            price,
-        )
+        part = allotted(position, market, settings, worth.equity)
+        quantity = tradable_size(account, market, instruction.fraction * part / price, price)
     elif quantity > 0.0:
         quantity = whole_lots(market, quantity, price)
     else:
         distance = instruction.stop_distance
         if instruction.stop_price > 0.0:
             distance = abs(price - instruction.stop_price)
-        power = buying_power(account, market, settings, worth, gross, price)
-        power = min(power, exposure_room(market, settings, worth, gross, net, instruction.target))
+        power = buying_power(account, market, settings, worth, price)
+        power = min(power, exposure_room(market, settings, worth, instruction.target))
         if distance > 0.0 or settings.sizing != SIZE_BY_RISK:
-            share = notional_share(account, position, settings)
-            quantity = wanted_size(
-                position, market, settings, power, worth, price, distance, instruction.size_scale, share
-            )  # fmt: skip
+            scale = instruction.size_scale
+            quantity = wanted_size(book, power, worth.equity, price, distance, scale)
             quantity = tradable_size(account, market, quantity, price)
     instruction.quantity = quantity
 
 
 @kernel
-def obstacle(
-    account: Row, position: Row, market: Row, settings: Row, instruction: Row, close_ms: int
-) -> int:
+def obstacle(book: SymbolBook, instruction: Row) -> int:
     """Return 0, or why an order cannot be placed."""
+    position, market, settings = book.position, book.market, book.settings
     side = instruction.target
     if instruction.is_reduce_only != 0:
         if not side * position.quantity < 0.0:
             return NO_POSITION
     else:
-        cause = bar_to_entry(account, position)
+        cause = bar_to_entry(book.account, position)
         is_against = side * position.quantity < 0.0
         if cause != REFUSED_NO and not is_against:
             return cause
@@ -129,7 +122,7 @@ def obstacle(
             if not is_against:
                 return REFUSED_SHORT
             instruction.is_reduce_only = 1
-        elif has_spent_orders(position, settings, close_ms):
+        elif has_spent_orders(position, settings, book.time_ms):
             if not is_against:
                 return REFUSED_ORDERS
             instruction.is_reduce_only = 1  # closing is left
@@ -151,14 +144,13 @@ def obstacle(
 
 
 @kernel
-def place(
-    account: Row, position: Row, order: Row, settings: Row, instruction: Row, close_ms: int
-) -> None:
+def place(book: SymbolBook, order: Row, instruction: Row) -> None:
     """Write a new order into a free row of the table."""
+    account = book.account
     account.orders += 1
     account.working += 1
-    position.working += 1
-    position.order_rows += 1
+    book.position.working += 1
+    book.position.order_rows += 1
     step_to(order, PLACED)
     order.number = account.orders
     order.kind = instruction.kind
@@ -170,9 +162,9 @@ def place(
     order.is_new = 0
     order.tried_ms = -1
     order.fresh_leg = -1
-    order.decided_ms = close_ms
+    order.decided_ms = book.time_ms
     order.expires_ms = instruction.expires_ms
-    order.ready_instant = account.instants + 1 + settings.latency_bars
+    order.ready_instant = account.instants + 1 + book.settings.latency_bars
     order.cancel_instant = 0
     order.quantity = instruction.quantity
     order.remaining = instruction.quantity
@@ -197,26 +189,18 @@ def place(
 
 
 @kernel
-def cancel(
-    account: Row, position: Row, orders: Rows, settings: Row, instruction: Row, symbol: int, close_ms: int,
-    events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
+def cancel(book: SymbolBook, out: OutputRows, instruction: Row) -> None:
     """Take back the orders of a tag, all for none; with latency they work until the venue has heard of it."""
-    n_found = 0
-    for slot in range(position.order_rows):
-        order = orders[slot]
+    n_found, latency_bars = 0, book.settings.latency_bars
+    for slot in range(book.position.order_rows):
+        order = book.working[slot]
         if order.status == FREE or (instruction.tag != 0 and order.tag != instruction.tag):
             continue
         n_found += 1
-        if settings.latency_bars > 0:
+        if latency_bars > 0:
             if order.cancel_instant == 0:  # asked again, it comes no later
-                order.cancel_instant = account.instants + 1 + settings.latency_bars
+                order.cancel_instant = book.account.instants + 1 + latency_bars
             continue
-        end_order(
-            account, position, order, symbol, close_ms, CANCELLED, BY_STRATEGY, events, counters
-        )
+        end_order(book, out, order, CANCELLED, BY_STRATEGY)
     if n_found == 0 and instruction.tag != 0:
-        write_event(
-            account, instruction, symbol, close_ms, REFUSED, NO_SUCH_ORDER, 0.0, 0.0, -1,
-            events, counters,
-        )  # fmt: skip
+        write_event(book, out, instruction, REFUSED, NO_SUCH_ORDER, 0.0, 0.0)

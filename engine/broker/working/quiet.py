@@ -8,7 +8,13 @@ that is not among them is left to `papertape.engine.broker.execution` as a whole
 
 import numpy as np
 
-from papertape.engine.broker.account import MARGIN_CROSS, position_value
+from papertape.engine.broker.account import (
+    MARGIN_CROSS,
+    BaseCandles,
+    OutputRows,
+    SymbolBook,
+    position_value,
+)
 from papertape.engine.broker.bracket import bracket_hit
 from papertape.engine.broker.fills import track_excursion
 from papertape.engine.broker.ledger import added, money
@@ -56,14 +62,21 @@ def free_range(position: Row) -> tuple[float, float]:
 
 @kernel
 def pass_quiet(
-    candles: Rows, first: int, last: int, base_ms: int, decisions: Rows, decided_at: IntArray, account: Row,
-    position: Row, trade: Row, order: Row, market: Row, marks: Rows, counters: IntArray,
-) -> int:  # fmt: skip
+    book: SymbolBook,
+    out: OutputRows,
+    base: BaseCandles,
+    first: int,
+    last: int,
+    decisions: Rows,
+    decided_at: IntArray,
+) -> int:
     """
     Mark the instants from `first` on for as long as nothing else happens; return the first at which something may.
 
     decisions, decided_at  shape (n,), of the symbol and not before `first`
     """
+    account, position, order, market = book.account, book.position, book.order, book.market
+    candles, marks, counters = base.candles, out.marks, out.counters
     is_held, side = position.quantity != 0.0, held(position)
     size, cash, is_ruined = abs(position.quantity), account.cash, account.ruined_ms != 0
     units = market.units_per_quote
@@ -95,7 +108,7 @@ def pass_quiet(
         if is_held:
             lowest, highest = min(lowest, candle.low), max(highest, candle.high)
         mark = marks[row]
-        mark.time_ms = candle.open_ms + base_ms
+        mark.time_ms = candle.open_ms + base.base_ms
         mark.equity = worth
         mark.cash = cash
         mark.exposure = gross
@@ -105,8 +118,8 @@ def pass_quiet(
     if instant > first:
         position.last_price = candles[instant - 1].close
         if is_held:
-            track_excursion(trade, lowest, highest)
-            trade.bars += instant - first
+            track_excursion(book.trade, lowest, highest)
+            book.trade.bars += instant - first
     account.instants += instant - first
     counters[N_MARKS] = row
     return instant

@@ -9,9 +9,10 @@ at one price. What came into being on the way meets afterwards only what surely 
 
 import numpy as np
 
+from papertape.engine.broker.account import OutputRows, SymbolBook
 from papertape.engine.broker.bracket import LIQUIDATED, liquidate, opened_beyond, pnl_at
 from papertape.engine.broker.fills import book_costs, close_position, market_price, track_excursion
-from papertape.engine.broker.orders import N_FILLS, N_TRADES, held
+from papertape.engine.broker.orders import held, keep_trade, open_fill
 from papertape.engine.broker.risk.margin import adverse_level, is_liquidation_nearer, is_marked_out
 from papertape.engine.broker.working.changes import fill_order
 from papertape.engine.broker.working.endings import end_with_position
@@ -34,7 +35,7 @@ from papertape.engine.broker.working.orders import (
     close_gaps,
     trigger,
 )
-from papertape.engine.jit import IntArray, Row, Rows, kernel
+from papertape.engine.jit import Row, kernel
 from papertape.engine.records import AMBIGUOUS_ENTRY, AMBIGUOUS_EXIT, REASON_STOP, REASON_TARGET
 
 _NOTHING = -1
@@ -59,11 +60,9 @@ def goes_down_first(position: Row, candle: Row) -> bool:
 
 
 @kernel
-def match_way(
-    account: Row, position: Row, trade: Row, orders: Rows, entry: Row, market: Row, settings: Row, candle: Row,
-    fills: Rows, trades_out: Rows, events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
+def match_way(book: SymbolBook, out: OutputRows, candle: Row) -> None:
     """Let what lies between a candle's open and its close meet orders and bracket of one symbol."""
+    position, entry, market = book.position, book.entry, book.market
     price = candle.open
     entry.seen_low = price
     entry.seen_high = price
@@ -73,16 +72,13 @@ def match_way(
     if passed == 0 and is_marked_out(position, candle):
         passed = LIQUIDATED
     if passed != 0:  # of a position that this open has just made, or added to
-        exit_bracket(
-            account, position, trade, orders, entry, market, candle, price, passed,
-            fills, trades_out, events, counters,
-        )  # fmt: skip
+        exit_bracket(book, out, candle, price, passed)
     is_down_first = goes_down_first(position, candle)
     for leg in range(3):
         entry.leg = leg
         end = end_of_leg(candle, is_down_first, leg)
         while price != end:
-            met = nearest(position, orders, market, settings, candle, price, end, leg)
+            met = nearest(book, candle, price, end, leg)
             if met == _NOTHING:
                 break
             if met in (_THE_STOP, _THE_TARGET):
@@ -92,30 +88,24 @@ def match_way(
                     hit = LIQUIDATED if is_liquidation_nearer(position, candle) else 1
                     price = adverse_level(position, candle)
                 see(entry, price)
-                exit_bracket(
-                    account, position, trade, orders, entry, market, candle, price, hit,
-                    fills, trades_out, events, counters,
-                )  # fmt: skip
+                exit_bracket(book, out, candle, price, hit)
                 continue
-            order = orders[met]
+            order = book.working[met]
             price = level_of(order, market.tick_size)
             see(entry, price)
             is_maker = is_limit(order)
             if not is_maker:
-                trigger(account, order, candle, events, counters)
+                trigger(book, out, order)
                 order.fresh_leg = leg
                 if (order.kind == STOP_LIMIT or order.kind == TOUCH_LIMIT) and not is_within(
                     order, market, price
                 ):
                     continue
-            fill_order(
-                account, position, trade, orders, met, entry, market, candle, price, is_maker,
-                fills, trades_out, events, counters,
-            )  # fmt: skip
+            fill_order(book, out, met, candle, price, is_maker)
         if position.fresh_leg < 0 or position.fresh_leg >= leg:
             see(entry, end)
         price = end
-    finish_way(position, trade, orders, entry, candle)
+    finish_way(book, candle)
 
 
 @kernel
@@ -133,10 +123,9 @@ def see(entry: Row, price: float) -> None:
 
 
 @kernel
-def nearest(
-    position: Row, orders: Rows, market: Row, settings: Row, candle: Row, price: float, end: float, leg: int,
-) -> int:  # fmt: skip
-    """Return what the price meets next between `price` and `end`: a row of `orders`, the stop, the target, or nothing."""
+def nearest(book: SymbolBook, candle: Row, price: float, end: float, leg: int) -> int:
+    """Return what the price meets next between `price` and `end`: a row of the orders, the stop, the target, or nothing."""
+    position, market = book.position, book.market
     found = _NOTHING
     best = np.inf
     side = held(position)
@@ -159,7 +148,7 @@ def nearest(
     if position.volume_left <= 0.0:
         return found
     for slot in range(position.order_rows):
-        order = orders[slot]
+        order = book.working[slot]
         if order.status != WORKING and order.status != TRIGGERED:
             continue
         if order.tried_ms == candle.open_ms or order.time_in_force != GTC:
@@ -170,7 +159,7 @@ def nearest(
         fresh_leg = order.fresh_leg
         if order.is_reduce_only != 0:
             fresh_leg = max(fresh_leg, position.fresh_leg)
-        beyond = needed_beyond(order, settings, market.tick_size)
+        beyond = needed_beyond(order, book.settings, market.tick_size)
         approach = approach_of(order)
         if is_certain(level, approach, price, end, candle.close, leg, fresh_leg, beyond):
             best = abs(level - price)
@@ -179,11 +168,9 @@ def nearest(
 
 
 @kernel
-def exit_bracket(
-    account: Row, position: Row, trade: Row, orders: Rows, entry: Row, market: Row, candle: Row, level: float, hit: int,
-    fills: Rows, trades_out: Rows, events: Rows, counters: IntArray,
-) -> None:  # fmt: skip
+def exit_bracket(book: SymbolBook, out: OutputRows, candle: Row, level: float, hit: int) -> None:
     """Close the whole position at its stop (`hit` 1), its target (2) or in liquidation, and end what ends with it."""
+    position, trade, entry, market = book.position, book.trade, book.entry, book.market
     side = held(position)
     is_stop = hit != 2
     target_price = position.target_price
@@ -198,29 +185,25 @@ def exit_bracket(
     track_excursion(trade, entry.seen_low, entry.seen_high)
     optimistic = 0
     if is_ambiguous:
-        optimistic = pnl_at(account, position, trade, market, target_price)
-    fill = fills[counters[N_FILLS]]
-    counters[N_FILLS] += 1
+        optimistic = pnl_at(book, target_price)
+    fill = open_fill(out)
     if hit == LIQUIDATED:
-        liquidate(account, position, trade, market, candle, fill)
+        liquidate(book, fill)
     else:
-        reason = REASON_STOP if hit == 1 else REASON_TARGET
-        close_position(account, position, trade, market, candle, price, reason, fill)
+        close_position(book, price, REASON_STOP if hit == 1 else REASON_TARGET, fill)
     if hit == 1:
         book_costs(fill, trade, market, level)
     if is_ambiguous:
         trade.is_ambiguous |= AMBIGUOUS_EXIT
         trade.pnl_optimistic = optimistic
-    trades_out[counters[N_TRADES]] = trade
-    counters[N_TRADES] += 1
-    end_with_position(
-        account, position, orders, candle.symbol, candle.open_ms, fill.reason, events, counters
-    )
+    keep_trade(trade, out)
+    end_with_position(book, out, fill.reason)
 
 
 @kernel
-def finish_way(position: Row, trade: Row, orders: Rows, entry: Row, candle: Row) -> None:
+def finish_way(book: SymbolBook, candle: Row) -> None:
     """End a candle: the open position has seen it, and trailing orders move by what was inside it."""
+    position, trade, entry = book.position, book.trade, book.entry
     if position.quantity != 0.0:
         if position.fresh_leg < 0:
             track_excursion(trade, candle.low, candle.high)
@@ -234,11 +217,11 @@ def finish_way(position: Row, trade: Row, orders: Rows, entry: Row, candle: Row)
     position.fresh_leg = -1
     position.is_met = 0
     for slot in range(position.order_rows):
-        order = orders[slot]
+        order = book.working[slot]
         if order.status == FREE:
             continue
         order.fresh_leg = -1
         order.is_new = 0
         if order.kind == TRAIL and order.status == WORKING:
             follow(order, candle.low if order.target > 0 else candle.high)
-    close_gaps(position, orders)
+    close_gaps(position, book.working)

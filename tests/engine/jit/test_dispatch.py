@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -15,7 +15,7 @@ import pytest
 from numba.core.compiler_lock import global_compiler_lock
 
 from papertape.engine.features.trend import AVERAGE
-from papertape.engine.jit import FloatArray, IntArray, Row, kernel, record
+from papertape.engine.jit import FloatArray, IntArray, Row, Rows, expanded_kernel, kernel, record
 from papertape.engine.jit.cache import KernelTurn, cache_directory, is_plain, kernel_digest
 from papertape.engine.model.functions import sigmoid
 
@@ -86,6 +86,35 @@ def test_only_an_inlined_kernel_has_to_become_code_of_who_calls_it() -> None:
 
     assert found == {True: True, False: False}
     assert Kernel(scaled, is_inlined=True)(4.0, 2) == 9.0
+
+
+class Twin(NamedTuple):
+    own: Row
+    other: Row
+    n: int
+
+
+@expanded_kernel
+def twin_of(pairs: Rows, index: int) -> Twin:
+    """Return what no call between kernels can give back."""
+    return Twin(pairs[index], pairs[1 - index], index)
+
+
+@kernel
+def count_twice(pairs: Rows) -> None:
+    """Count each pair once for itself and its index for the other."""
+    for index in range(2):
+        twin = twin_of(pairs, index)
+        twin.own.n += 1
+        twin.other.n += twin.n
+
+
+def test_an_expanded_kernel_gives_a_bundle_of_the_records_themselves() -> None:
+    pairs = np.zeros(2, PAIR)
+
+    count_twice(pairs)
+
+    assert pairs["n"].tolist() == [2, 1]
 
 
 def test_a_kernel_that_was_a_part_can_be_called_from_python_too() -> None:
