@@ -13,6 +13,7 @@ until the call returns. That makes kernels a third faster, and one that allocate
 """
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -113,8 +114,17 @@ def _reached(library: Any, found: dict[Any, None]) -> dict[Any, None]:
 
 
 def _short_name(name: str, kinds: Any, *, abi_tags: Any = (), uid: int | None = None) -> Any:
-    """Return a function's name in machine code: with its number alone, for types of bundles are longer than the code."""
-    return default_mangler(name, kinds if uid is None else (), abi_tags=abi_tags, uid=uid)
+    """
+    Return a function's name in machine code, with a digest of its types: those of bundles are longer than the code.
+
+    Its number alone is not enough. Each process counts from 1, and of two functions of one name that are loaded from disk only
+    the first is linked.
+    """
+    whole = default_mangler(name, kinds, abi_tags=abi_tags, uid=uid)
+    if uid is None:
+        return whole
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:16]
+    return default_mangler(name, (), abi_tags=(digest, *abi_tags), uid=uid)
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)

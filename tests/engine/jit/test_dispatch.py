@@ -1,6 +1,7 @@
 """Kernels: one source, the same bits however they are called, and refusals where they break the rules."""
 
 import errno
+import itertools
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 import pytest
+from numba.core.bytecode import FunctionIdentity
 from numba.core.compiler_lock import global_compiler_lock
 
 from papertape.engine.features.trend import AVERAGE
@@ -115,6 +117,50 @@ def test_an_expanded_kernel_gives_a_bundle_of_the_records_themselves() -> None:
     count_twice(pairs)
 
     assert pairs["n"].tolist() == [2, 1]
+
+
+def mixed(values: Any, n: int) -> Any:
+    """Return a sum that is too long to be put into who asks for it three times."""
+    found = values[0] - values[0]
+    for k in range(n):
+        for value in values:
+            if value > 2:
+                found += value * 3
+            elif value > 1:
+                found -= value
+            else:
+                found += value * value
+        found = found + values[k % len(values)]
+    for k in range(n):
+        for value in values:
+            if value > 4:
+                found -= value * 3
+            elif value > 3:
+                found += value
+            else:
+                found -= value * value
+        found = found + values[k % len(values)]
+    return found
+
+
+def mixed_thrice(values: Any) -> Any:
+    return mixed_kernel(values, 3) + mixed_kernel(values, 4) + mixed_kernel(values, 5)
+
+
+mixed_kernel = compiled(mixed)
+
+
+@needs_dispatch
+def test_code_of_two_processes_for_other_types_is_not_taken_for_one_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each process numbers what it compiles from 1 on, and a third one loads the code of both."""
+    for values in (np.array([0.5, 1.5, 4.0]), np.array([1, 2, 7])):
+        monkeypatch.setattr(FunctionIdentity, "_unique_ids", itertools.count(10**6))
+
+        found = compiled(mixed_thrice)(values)
+
+        assert found == sum(mixed(values, n) for n in (3, 4, 5))
 
 
 def test_a_kernel_that_was_a_part_can_be_called_from_python_too() -> None:
