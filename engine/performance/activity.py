@@ -7,7 +7,9 @@ import numpy as np
 from papertape.engine.jit import FloatArray, IntArray, Row, Rows, kernel
 from papertape.engine.performance.drawdown import Falls, begun_falls, follow_falls
 
-_WIDE: Final = 64  # marks that are read at once
+# Rows at a time, so that what is made of them stays at hand, and a million keep their digits. Sums in another order have other
+# last bits, and results that were saved are compared with what is measured now.
+_PIECE: Final = 1 << 14
 
 
 class Activity(NamedTuple):
@@ -29,46 +31,32 @@ def activity_of(
     """Return what marks tell, at least one: equity and exposure in money units; no exposure at all: it was not kept."""
     equity, exposure = np.ascontiguousarray(equity), np.ascontiguousarray(exposure)
     state, falls = begun_falls(capital)
-    n = len(equity)
-    room, worths, leverages = np.zeros((3, min(_WIDE, n)))
-    read_marks(equity, exposure, units_per_quote, room, worths, leverages, state[0], falls)
-    found = Falls.of(state, falls)
-    worth, leverage = (float(np.add.reduce(sums)) / n for sums in (worths, leverages))
-    return Activity(found, worth / units_per_quote, leverage if found.lowest > 0.0 else 0.0)
+    room = np.empty((2, min(_PIECE, len(equity))))
+    worths, leverages = 0.0, 0.0
+    for first in range(0, len(equity), _PIECE):
+        part = slice(first, first + _PIECE)
+        worth, leverage = room[:, : len(equity[part])]
+        read_marks(equity[part], exposure[part], units_per_quote, first, worth, leverage, state[0], falls)  # fmt: skip
+        worths += float(np.add.reduce(worth))
+        if len(exposure):
+            leverages += float(np.add.reduce(leverage))
+    return Activity(Falls.of(state, falls), worths / len(equity), leverages / len(equity))
 
 
 @kernel
 def read_marks(
-    equity: IntArray, exposure: IntArray, units: float, worth: FloatArray, worths: FloatArray, leverages: FloatArray, state: Row,
-    falls: Rows,
+    equity: IntArray, exposure: IntArray, units: float, first: int, worth: FloatArray, leverage: FloatArray, state: Row, falls: Rows
 ) -> None:  # fmt: skip
     """
-    Follow the falls of marks, of which the capital is row 0, and add up equity and exposure ÷ equity.
+    Write equity in quote and exposure ÷ equity of some marks, and follow their falls.
 
-    worth              equity in quote, scratch
-    worths, leverages  sums of every so many marks, as many as they are long: several are added at a time, and a million keep
-                       their digits
+    first  how many marks were read before them; the capital is row 0 of the curve
     """
-    wide = len(worth)
-    for first in range(0, len(equity), wide):
-        part = equity[first : first + wide]
-        # Most marks are no new high, and no new low since the last.
-        if not is_between(part, units, state.bottom, state.top):
-            for k in range(len(part)):
-                worth[k] = part[k] / units
-            follow_falls(worth[: len(part)], first + 1, state, falls)
-        for k in range(len(part)):
-            worths[k] += part[k]
-        if state.lowest > 0.0:
-            shown = exposure[first : first + wide]
-            for k in range(len(shown)):
-                leverages[k] += shown[k] / part[k]
-
-
-@kernel
-def is_between(equity: IntArray, units: float, low: float, high: float) -> bool:
-    """Return whether all of some marks, at least one, are at or above one value in quote and below another."""
-    lowest = highest = equity[0]
     for k in range(len(equity)):
-        lowest, highest = min(lowest, equity[k]), max(highest, equity[k])
-    return bool(low <= lowest / units and highest / units < high)
+        worth[k] = equity[k] / units
+    follow_falls(worth, first + 1, state, falls)
+    if state.lowest > 0.0:
+        for k in range(len(exposure)):
+            leverage[k] = exposure[k] / units / worth[k]
+    else:
+        leverage[:] = 0.0

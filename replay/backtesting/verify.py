@@ -29,12 +29,10 @@ from papertape.replay.learning.attempt import Learned
 from papertape.replay.tapes.store import Tape, read_tape
 from papertape.replay.tapes.tables import at_minute
 
-_NOT_COMPARED = frozenset({"timings", "papertape"})
-# Results that were saved before do not have them.
-_ADDED = frozenset({
-    "portfolio", "parameters", "initial_rate", "initial_slope", "maximum_notional", "brackets",
-    "fee_fixed", "fee_minimum", "fee_surcharge_rate", "fee_tiers", "money_decimals",
-})  # fmt: skip
+_NOT_COMPARED = frozenset({"timings", "papertape", "conventions"})
+# Results that were saved before do not have these sections, nor trades these columns.
+_ADDED = frozenset({"portfolio", "parameters", "trials"})
+_ADDED_COLUMNS = frozenset({"last_stop_price", "entry_tag", "exit_tag"})
 
 
 class Verification(NamedTuple):
@@ -169,13 +167,22 @@ def verify(
         *_some_differ(directory / "changes.parquet", CHANGE, result.changes),
         *(_records_differ(paid, PAYMENT, result.payments) if paid.is_file() else ()),
         *_tables_differ(directory, result),
-        # Its configuration with the keys that came since: what they default to is what was done.
+        # Its configuration and markets with the keys that came since: what they default to is what was done.
         *_values_differ(
-            "result.json", _json(result.summary), {**saved, "config": config.recorded()}
+            "result.json",
+            _json(result.summary),
+            {**saved, "config": config.recorded(), "markets": _markets_of(saved, directory)},
         ),
     ]
     compared = ("decisions", "fills", "trades", "equity", "result.json")
     return Verification(str(saved.get("digest")), result.digest, compared, tuple(differences))
+
+
+def _markets_of(saved: Mapping[str, Any], directory: Path) -> Any:
+    try:
+        return _json({name: Market(**values).plain() for name, values in saved["markets"].items()})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{directory / 'result.json'}: damaged: markets: {error}") from error
 
 
 def _stand_as(saved: Mapping[str, Any], result: Result, path: Path) -> None:
@@ -251,7 +258,8 @@ def _tables_differ(directory: Path, result: Result) -> list[str]:
         except (OSError, ValueError) as error:
             found.append(f"{path.name}: damaged: {str(error).splitlines()[0]}")
             continue
-        found += _frames_differ(path.name, saved, now)
+        since = [name for name in now.columns if name in _ADDED_COLUMNS and name not in saved]
+        found += _frames_differ(path.name, saved, now.drop(columns=since))
     return found
 
 
