@@ -80,13 +80,18 @@ async def serve(
         try:
             stats = FeedStats()
             on_notice = _notice_keeper(writer, hooks)
-            async with open_feed(
-                _feed_start(journal, account, recovered, stats, on_notice)
-            ) as source:
+            async with open_feed(_feed_start(journal, account, recovered, stats, on_notice)) as source:
                 engine, limit_ms = recovered.engine, limit_of(journal)
                 feed = JournalledFeed(
-                    source.feed, engine, writer, journal, source.now_ms, limit_ms, on_notice, is_virtual=is_virtual
-                )  # fmt: skip
+                    source.feed,
+                    engine,
+                    writer,
+                    journal,
+                    source.now_ms,
+                    limit_ms,
+                    on_notice,
+                    is_virtual=is_virtual,
+                )
                 tables = Tables(feed, engine, writer, limit_ms, recovered.closes)
                 faults = StrategyFaults(engine, writer, hooks.on_fault)
                 daemon = RunningDaemon(
@@ -122,13 +127,19 @@ def _feed_start(
     settled_ms = dict(zip(symbols, settled, strict=bool(settled)))
     told = {name: said for name in symbols if (said := journal.told_market(name)) is not None}
     return FeedStart(
-        symbols, recovered.after_ms, on_notice, stats, closes, account.dropped, settled_ms, told_until(engine), told
-    )  # fmt: skip
+        symbols,
+        recovered.after_ms,
+        on_notice,
+        stats,
+        closes,
+        account.dropped,
+        settled_ms,
+        told_until(engine),
+        told,
+    )
 
 
-def make_learning(
-    daemon: RunningDaemon, journal: Journal, *, is_virtual: bool, has_shadows: bool
-) -> None:
+def make_learning(daemon: RunningDaemon, journal: Journal, *, is_virtual: bool, has_shadows: bool) -> None:
     """Give a daemon its retraining, shadow records and watch on drift; an account that uses no model has none of them."""
     account, engine, hooks = daemon.identity, daemon.engine, daemon.hooks
     if not account.config.signals.use_ml:
@@ -137,25 +148,46 @@ def make_learning(
     trainer: Trainer = ProcessTrainer(daemon.state, settings, account.config.data.store)
     models = ModelStore(daemon.state / "models")
     retraining = daemon.retraining = Retraining(
-        journal, daemon.journal_feed, engine, daemon.writer, models,
+        journal,
+        daemon.journal_feed,
+        engine,
+        daemon.writer,
+        models,
         hooks.trainer or (ThreadTrainer(trainer) if is_virtual else trainer),
-        cadence_of(account.config, engine.spec), settings.activation_delay_ms, wall_ms,
-        on_news=hooks.on_retrain, on_trouble=hooks.on_trouble, waiting=freezing(),
-    )  # fmt: skip
+        cadence_of(account.config, engine.spec),
+        settings.activation_delay_ms,
+        wall_ms,
+        on_news=hooks.on_retrain,
+        on_trouble=hooks.on_trouble,
+        waiting=freezing(),
+    )
     parts: list[Interlude] = [retraining]
     if settings.check_bars:
         feed = daemon.journal_feed
         watch = daemon.watch = DriftWatch(
-            journal, engine, daemon.writer, retraining, settings, lambda: feed.is_warming, wall_ms, hooks.on_look
-        )  # fmt: skip
+            journal,
+            engine,
+            daemon.writer,
+            retraining,
+            settings,
+            lambda: feed.is_warming,
+            wall_ms,
+            hooks.on_look,
+        )
         retraining.tell(watch.on_retrain)
         parts.append(watch)
     daemon.journal_feed.calendar = Calendar(parts)
     if has_shadows:
         daemon.shadows = ShadowWatch(
-            daemon.state, daemon.writer, models, settings.symbols, engine.length_ms, settings,
-            hooks.on_shadows, hooks.on_trouble,
-        )  # fmt: skip
+            daemon.state,
+            daemon.writer,
+            models,
+            settings.symbols,
+            engine.length_ms,
+            settings,
+            hooks.on_shadows,
+            hooks.on_trouble,
+        )
         retraining.tell(daemon.shadows.on_retrain)
 
 

@@ -101,19 +101,13 @@ class Client:
         return self._get(CloseView, "/api/v1/close", {"symbol": symbol, "time_ms": time_ms})
 
     def features(
-        self,
-        symbol: str,
-        from_ms: int | None = None,
-        to_ms: int | None = None,
-        size_ms: int | None = None,
+        self, symbol: str, from_ms: int | None = None, to_ms: int | None = None, size_ms: int | None = None
     ) -> LineWindow:
         """Return lines of what the strategy looks at, one value for each stretch of at least `size_ms`."""
         query = {"symbol": symbol, "from_ms": from_ms, "to_ms": to_ms, "size_ms": size_ms}
         return self._get(LineWindow, "/api/v1/features", query)
 
-    def structure(
-        self, symbol: str, from_ms: int | None = None, to_ms: int | None = None
-    ) -> StructureWindow:
+    def structure(self, symbol: str, from_ms: int | None = None, to_ms: int | None = None) -> StructureWindow:
         """Return market structure of a window: what formed, became known and ended."""
         query = {"symbol": symbol, "from_ms": from_ms, "to_ms": to_ms}
         return self._get(StructureWindow, "/api/v1/structure", query)
@@ -150,9 +144,7 @@ class Client:
         """Return where the journal stands."""
         return self._get(JournalPosition, "/api/v1/journal")
 
-    def rows(
-        self, listing: str, limit: int | None = None, **query: Any
-    ) -> Iterator[dict[str, Any]]:
+    def rows(self, listing: str, limit: int | None = None, **query: Any) -> Iterator[dict[str, Any]]:
         """
         Yield the rows of a table, newest first, page by page.
 
@@ -244,24 +236,14 @@ class Client:
             ) from error
 
     def ask(
-        self,
-        method: str,
-        path: str,
-        query: dict[str, Any],
-        body: str | None = None,
-        key: str | None = None,
+        self, method: str, path: str, query: dict[str, Any], body: str | None = None, key: str | None = None
     ) -> dict[str, Any]:
         """Return the daemon's answer to one request, or raise DataError with its refusal."""
         status, text = self._exchange(method, path, query, body, key)
         return self._checked(f"{self.url}{path}", status, text)
 
     def _exchange(
-        self,
-        method: str,
-        path: str,
-        query: dict[str, Any],
-        body: str | None = None,
-        key: str | None = None,
+        self, method: str, path: str, query: dict[str, Any], body: str | None = None, key: str | None = None
     ) -> tuple[int, bytes]:
         """Return status and body of the answer to one request."""
         given = {name: value for name, value in query.items() if value is not None}

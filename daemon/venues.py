@@ -70,9 +70,7 @@ def sim_identity(config: Config, tapes: Sequence[Tape]) -> Identity:
     return Identity(config, tapes[0].venue, base, markets)
 
 
-async def live_identity(
-    config: Config, on_trouble: Callable[[str], None] = lambda _: None
-) -> Identity:
+async def live_identity(config: Config, on_trouble: Callable[[str], None] = lambda _: None) -> Identity:
     """
     Return the account on a real venue: as its journal has it, or with what the venue says of its markets.
 
@@ -99,11 +97,7 @@ def _kept_identity(config: Config) -> Identity | None:
     if not (state / NAME).is_file():
         return None
     with only_one(state), Journal.open(state, wall_ms()) as journal:
-        return (
-            None
-            if journal.meta("identity") is None
-            else identity_of(journal)._replace(config=config)
-        )
+        return None if journal.meta("identity") is None else identity_of(journal)._replace(config=config)
 
 
 def opener(identity: Identity, tapes: Sequence[Tape] = ()) -> OpenFeed:
@@ -121,9 +115,7 @@ def opener(identity: Identity, tapes: Sequence[Tape] = ()) -> OpenFeed:
 
 
 @asynccontextmanager
-async def _open_sim(
-    identity: Identity, tapes: Sequence[Tape], start: FeedStart
-) -> AsyncIterator[FeedSource]:
+async def _open_sim(identity: Identity, tapes: Sequence[Tape], start: FeedStart) -> AsyncIterator[FeedSource]:
     """
     Start the local exchange where the journal ends, as if time had stood still, and follow it to the end.
 
@@ -152,9 +144,7 @@ async def _open_sim(
 
 
 @asynccontextmanager
-async def _open_delta(
-    identity: Identity, clock: Clock, start: FeedStart
-) -> AsyncIterator[FeedSource]:
+async def _open_delta(identity: Identity, clock: Clock, start: FeedStart) -> AsyncIterator[FeedSource]:
     """Open Delta's stream and history; settlements come between its candles."""
     from papertape.daemon.feeds.delta.feed import DeltaFeed
     from papertape.daemon.feeds.halts import WithHalts
@@ -170,9 +160,15 @@ async def _open_delta(
         markets.begin(feed.halts, _reached_ms(start, live))
         events = WithHalts(feed, feed.halts, partial(hear_products, feed, markets))
         settled = WithSettlements(
-            events, feed.settlements, _perpetuals(identity, start), rest, timeframe_ms(live.timeframe),
-            feed.funding_interval_s, start.on_notice, clock.now_ms,
-        )  # fmt: skip
+            events,
+            feed.settlements,
+            _perpetuals(identity, start),
+            rest,
+            timeframe_ms(live.timeframe),
+            feed.funding_interval_s,
+            start.on_notice,
+            clock.now_ms,
+        )
         yield FeedSource(_with_series(settled, series, live, clock), clock.now_ms)
 
 
@@ -190,9 +186,7 @@ def _live_series(start: FeedStart, live: Live, fresh_ms: int = FRESH_MS) -> Live
     return LiveSeries(start.symbols, asked, base_ms, start.on_notice, fresh_ms=fresh_ms)
 
 
-def _with_series(
-    feed: Any, series: LiveSeries | None, live: Live, clock: Clock, beside: Any = None
-) -> Feed:
+def _with_series(feed: Any, series: LiveSeries | None, live: Live, clock: Clock, beside: Any = None) -> Feed:
     """Return a feed with series before its candles, where any are asked for."""
     if series is None:
         return feed  # type: ignore[no-any-return] # it is a feed
@@ -210,13 +204,9 @@ def hear_products(feed: "DeltaFeed", markets: ToldMarkets) -> None:
 def _perpetuals(identity: Identity, start: FeedStart) -> dict[str, Perpetual]:
     """Return the symbols of an account that settle."""
     return {
-        market.symbol: Perpetual(
-            start.symbols.index(market.symbol), start.settled_ms.get(market.symbol)
-        )
+        market.symbol: Perpetual(start.symbols.index(market.symbol), start.settled_ms.get(market.symbol))
         for market in identity.markets
-        if market.is_perpetual
-        and market.symbol in start.symbols
-        and market.symbol not in start.dropped
+        if market.is_perpetual and market.symbol in start.symbols and market.symbol not in start.dropped
     }
 
 
@@ -245,9 +235,15 @@ async def _open_ccxt(identity: Identity, start: FeedStart) -> AsyncIterator[Feed
 
     funding = CcxtFunding(lambda: feed.history, feed.markets, clock, start.on_notice)
     settled = WithSettlements(
-        WithHalts(feed, feed.halts, look), deque(), _perpetuals(identity, start), funding,
-        timeframe_ms(live.timeframe), funding.interval_s, start.on_notice, clock.now_ms,
-    )  # fmt: skip
+        WithHalts(feed, feed.halts, look),
+        deque(),
+        _perpetuals(identity, start),
+        funding,
+        timeframe_ms(live.timeframe),
+        funding.interval_s,
+        start.on_notice,
+        clock.now_ms,
+    )
     series, asking = _live_series(start, live, ASKED_FRESH_MS), None
     if series is not None:
         asking = CcxtSeries(lambda: feed.history, feed.markets, series, clock, start.on_notice).run
@@ -297,11 +293,8 @@ async def _delta_identity(config: Config) -> Identity:
 def refuse_contract(config: Config, symbol: str, product: Product) -> None:
     """Raise ConfigError for a contract of Delta that no account can trade: inverse, or without what its prices need."""
     if product.is_inverse:
-        raise ConfigError(f"live.symbols: {symbol} is an inverse contract; only linear ones are traded")  # fmt: skip
-    for name, value in (
-        ("tick_size", product.tick_size),
-        ("contract_value", product.contract_value),
-    ):
+        raise ConfigError(f"live.symbols: {symbol} is an inverse contract; only linear ones are traded")
+    for name, value in (("tick_size", product.tick_size), ("contract_value", product.contract_value)):
         if not value > 0.0 and name not in own_figures(config, symbol):
             raise ConfigError(
                 f"live.symbols: {symbol}: the venue says that its {name} is {value:g}, which is none; "

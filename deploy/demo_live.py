@@ -53,7 +53,9 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.begun_s = time.monotonic()
-        self.is_told = False  # to stop; a flag, so that nothing is cut off between starting a program and knowing it
+        self.is_told = (
+            False  # to stop; a flag, so that nothing is cut off between starting a program and knowing it
+        )
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def say(self, line: str) -> None:
@@ -135,9 +137,7 @@ def _run(desk: Desk) -> None:
     _make_market(desk.folder)
     desk.look()
     token = _token_file(desk.folder)
-    desk.say(
-        "the daemon starts; the first time its kernels are compiled, a minute's work for two cores"
-    )
+    desk.say("the daemon starts; the first time its kernels are compiled, a minute's work for two cores")
     _start_daemon(desk, daemon, token)
     address = f"http://{LOCAL}:{daemon}"
     while not _answers(f"{address}/healthz"):
@@ -173,11 +173,7 @@ def _token_file(folder: Path) -> Path:
 
 def _start_daemon(desk: Desk, port: int, token: Path) -> None:
     tape = next((desk.folder / "tapes").glob("*.parquet"))
-    changes = {
-        "daemon.state": desk.folder / "daemon",
-        "daemon.port": port,
-        "daemon.token_file": token,
-    }
+    changes = {"daemon.state": desk.folder / "daemon", "daemon.port": port, "daemon.token_file": token}
     words = [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
     desk.start("daemon", [PAPERTAPE, "run", HERE / "demo-live.toml", "--tape", tape, *words])
 
@@ -190,25 +186,25 @@ def _start_watchers(desk: Desk, daemon: int, prometheus: int, manager: int) -> N
     }
     for name, program in programs.items():
         if program is None:
-            desk.say(
-                f"{name:13} not installed (Debian packages prometheus, prometheus-alertmanager)"
-            )
+            desk.say(f"{name:13} not installed (Debian packages prometheus, prometheus-alertmanager)")
     if (program := programs["alertmanager"]) is not None:
         words = (
-            f"--config.file={HERE / 'alertmanager/alertmanager.yml'}", f"--storage.path={desk.folder / 'alerts'}",
-            f"--web.listen-address={LOCAL}:{manager}", "--cluster.listen-address=",
-        )  # fmt: skip
-        desk.start("alertmanager", (program, *words))
-        desk.say(
-            f"alertmanager  http://{LOCAL}:{manager}/  (it tells nobody: name a receiver of yours)"
+            f"--config.file={HERE / 'alertmanager/alertmanager.yml'}",
+            f"--storage.path={desk.folder / 'alerts'}",
+            f"--web.listen-address={LOCAL}:{manager}",
+            "--cluster.listen-address=",
         )
+        desk.start("alertmanager", (program, *words))
+        desk.say(f"alertmanager  http://{LOCAL}:{manager}/  (it tells nobody: name a receiver of yours)")
     if (program := programs["prometheus"]) is not None:
         path = desk.folder / "prometheus.yml"
         path.write_text(prometheus_text(daemon, manager), encoding="utf-8")
         words = (
-            f"--config.file={path}", f"--storage.tsdb.path={desk.folder / 'metrics'}",
-            f"--web.listen-address={LOCAL}:{prometheus}", "--storage.tsdb.retention.time=2h",
-        )  # fmt: skip
+            f"--config.file={path}",
+            f"--storage.tsdb.path={desk.folder / 'metrics'}",
+            f"--web.listen-address={LOCAL}:{prometheus}",
+            "--storage.tsdb.retention.time=2h",
+        )
         desk.start("prometheus", (program, *words))
         desk.say(f"prometheus    http://{LOCAL}:{prometheus}/alerts")
 
@@ -236,9 +232,7 @@ def _tell_progress(desk: Desk, address: str) -> None:
     desk.say("history comes in, and a model is trained on it …")
     while not (version := _status(address).get("model", {}).get("version")):
         desk.wait()
-    desk.say(
-        f"model {version} is in force: a logistic one of this synthetic market; it takes over because"
-    )
+    desk.say(f"model {version} is in force: a logistic one of this synthetic market; it takes over because")
     desk.say(
         "  it is the newest, whatever the gate says (learning.policy), and is trained anew every 6 minutes"
     )

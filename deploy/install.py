@@ -47,9 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = requirement(options.project)
     extras = list(options.extra)
     if options.torch == "cuda" and installed():
-        say(
-            f"torch {version('torch')} is there already and stays; for another build `make clean` first"
-        )
+        say(f"torch {version('torch')} is there already and stays; for another build `make clean` first")
     if options.torch == "cuda" or (options.torch == "cpu" and get_torch(wanted, options.index)):
         extras.append("train")
     target = str(options.project) + (f"[{','.join(extras)}]" if extras else "")
@@ -63,9 +61,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="install papertape with torch's build for the CPU")
     parser.add_argument("--extra", action="append", default=[], help="of pyproject.toml")
     parser.add_argument("--editable", action="store_true")
-    parser.add_argument(
-        "--torch", choices=("cpu", "cuda", "none"), default=os.environ.get("TORCH") or "cpu"
-    )
+    parser.add_argument("--torch", choices=("cpu", "cuda", "none"), default=os.environ.get("TORCH") or "cpu")
     parser.add_argument("--index", default=os.environ.get("TORCH_INDEX") or INDEX)
     parser.add_argument("--project", type=Path, default=ROOT)
     options = parser.parse_args(arguments)
@@ -98,10 +94,7 @@ def get_torch(wanted: str, index: str, command: Sequence[str] = PIP) -> bool:
         reason = f"{index} did not give it within {ANSWER_S:g} s, and what pip finds elsewhere brings CUDA ({len(cuda)} packages)"
         way = "to take that say TORCH=cuda"
     else:
-        reason, way = (
-            f"neither {index} nor pip's own places have it for {platform.machine()}",
-            "later",
-        )
+        reason, way = (f"neither {index} nor pip's own places have it for {platform.machine()}", "later")
     say(
         f"torch is not installed: {reason}; everything but the training of networks works. To add it: {way}, "
         f"or `pip install {wanted} --index-url {INDEX}`"
@@ -151,9 +144,7 @@ def would_bring(wanted: str, command: Sequence[str] = PIP) -> list[str]:
             return []
         (entry,) = json.loads(report.read_text(encoding="utf-8"))["install"]
     needs = [Requirement(text) for text in entry["metadata"].get("requires_dist", ())]
-    here = [
-        need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})
-    ]
+    here = [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
     return [str(name).lower().replace("_", "-") for name in (entry["metadata"]["name"], *here)]
 
 

@@ -120,9 +120,7 @@ def candle_fault(candle: Row) -> int:
 def describe(candle: Row) -> str:
     """Return one candle as a short line for a message."""
     stamp = np.datetime_as_string(np.datetime64(int(candle["open_ms"]), "ms"))
-    prices = " ".join(
-        f"{name} {float(candle[name]):g}" for name in ("open", "high", "low", "close")
-    )
+    prices = " ".join(f"{name} {float(candle[name]):g}" for name in ("open", "high", "low", "close"))
     return f"{stamp}Z {prices} volume {float(candle['volume']):g}"
 
 

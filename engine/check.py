@@ -90,7 +90,4 @@ def begun(candles: Rows, unlisted: IntArray) -> Iterator[tuple[Rows, list[int]]]
     for start, end in zip([0, *starts], [*starts, len(flags)], strict=True):
         if end > start:
             unlisted[:] = flags[end - 1]
-            yield (
-                candles[start * n_symbols : end * n_symbols],
-                np.flatnonzero(first[start]).tolist(),
-            )
+            yield (candles[start * n_symbols : end * n_symbols], np.flatnonzero(first[start]).tolist())

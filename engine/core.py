@@ -23,14 +23,7 @@ from papertape.engine.broker.working.orders import BY_COMMAND, BY_DELISTING
 from papertape.engine.candles import CANDLE
 from papertape.engine.check import begun, refuse_bad, split_instants
 from papertape.engine.decisions.kernels import KernelDecider
-from papertape.engine.decisions.turns import (
-    Decider,
-    by_turn,
-    deciders_of,
-    load_into,
-    saved_by,
-    turn_at,
-)
+from papertape.engine.decisions.turns import Decider, by_turn, deciders_of, load_into, saved_by, turn_at
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.events import (
     OF_PAUSES,
@@ -59,8 +52,12 @@ class Engine(EngineState):
     """One account, one strategy, one or more symbols."""
 
     def __init__(
-        self, spec: EngineSpec, reading: Reading | None = None, outputs: Outputs | None = None, is_asking: bool = True
-    ) -> None:  # fmt: skip
+        self,
+        spec: EngineSpec,
+        reading: Reading | None = None,
+        outputs: Outputs | None = None,
+        is_asking: bool = True,
+    ) -> None:
         """
         Make an engine before its first candle.
 
@@ -359,7 +356,7 @@ class Engine(EngineState):
     def restore(self, data: bytes) -> None:
         """Take over a snapshot of an engine of the same configuration, or raise DataError."""
         saved = unpack(data, self.spec.fingerprint(), self._arrays())
-        for name in ("account", "positions", "trades", "orders", "markets", "unlisted", "last_open_ms"):  # fmt: skip
+        for name in ("account", "positions", "trades", "orders", "markets", "unlisted", "last_open_ms"):
             getattr(self, name)[:] = saved[name]
         self.strategy_state[:] = saved["strategy"]
         self.markets["fee_address"] = self.spec.market_rows()["fee_address"]

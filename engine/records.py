@@ -144,10 +144,7 @@ FILL: Final = record(
     ("quantity", "f8"),  # base units (contracts × contract value), above zero
     ("notional", "i8"),  # money units from here on
     ("fee", "i8"),
-    (
-        "slippage",
-        "i8",
-    ),  # paid in the price, against the price without it; rounding to the tick included
+    ("slippage", "i8"),  # paid in the price, against the price without it; rounding to the tick included
     ("spread", "i8"),
     ("realised", "i8"),  # before the fee
     ("cash", "i8"),  # after this fill

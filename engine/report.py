@@ -85,10 +85,8 @@ def joined(reports: Sequence[Report]) -> Report:
         return first
     values: dict[str, Any] = {
         name: join_rows([getattr(report, name) for report in reports])
-        for name in (
-            "decisions", "fills", "trades", "marks", "events", "predictions", "orders", "limits",
-        )
-    }  # fmt: skip
+        for name in ("decisions", "fills", "trades", "marks", "events", "predictions", "orders", "limits")
+    }
     for name in ("faults", "unmet", "notes"):
         values[name] = tuple(one for report in reports for one in getattr(report, name))
     unheeded = sum(report.unheeded for report in reports)

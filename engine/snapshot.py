@@ -41,9 +41,7 @@ def pack(arrays: dict[str, Rows], fingerprint: str) -> bytes:
         "format": FORMAT,
         "fingerprint": fingerprint,
         "sha256": hashlib.sha256(payload).hexdigest(),
-        "arrays": [
-            [name, _describe(array.dtype), list(array.shape)] for name, array in arrays.items()
-        ],
+        "arrays": [[name, _describe(array.dtype), list(array.shape)] for name, array in arrays.items()],
     }
     return json.dumps(header).encode() + b"\n" + payload
 
@@ -64,9 +62,7 @@ def unpack(data: bytes, fingerprint: str, like: dict[str, Rows]) -> dict[str, Ro
     except (ValueError, KeyError, TypeError) as error:
         raise DataError("snapshot: the header is not readable; the file is damaged") from error
     if version != FORMAT:
-        raise DataError(
-            f"snapshot: format {version} is not {FORMAT}; use the version that wrote it"
-        )
+        raise DataError(f"snapshot: format {version} is not {FORMAT}; use the version that wrote it")
     if found != fingerprint:
         raise DataError(
             "snapshot: it was made with another configuration or other sources; start from the tape"
@@ -84,9 +80,7 @@ def unpack(data: bytes, fingerprint: str, like: dict[str, Rows]) -> dict[str, Ro
         offset += array.nbytes
     lacking = [name for name in like if name not in arrays]
     if lacking:
-        raise DataError(
-            f"snapshot: there is no array {lacking[0]!r}; it is of another configuration"
-        )
+        raise DataError(f"snapshot: there is no array {lacking[0]!r}; it is of another configuration")
     return arrays
 
 

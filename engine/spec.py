@@ -21,13 +21,7 @@ from papertape.engine.broker.account import (
     SIZE_BY_RISK,
     SIZE_BY_VOLATILITY,
 )
-from papertape.engine.broker.ledger import (
-    DECIMALS,
-    UNITS_PER_VOLUME,
-    money,
-    refuse_capital,
-    units_per_quote,
-)
+from papertape.engine.broker.ledger import DECIMALS, UNITS_PER_VOLUME, money, refuse_capital, units_per_quote
 from papertape.engine.broker.risk.allocation import Allocation
 from papertape.engine.broker.risk.brackets import (
     Bracket,
@@ -109,18 +103,21 @@ class Market:
     minimum_size: float = option(0.0, "of an order, base units", ge=0.0)
     minimum_notional: float = option(0.0, "of an order, quote", ge=0.0)
     taker_fee_rate: float = option(0.0005, "of notional, where a fill takes", **RATE)
-    maker_fee_rate: float = option(0.0002, "likewise where it waited; below 0: a rebate", **MAKER_RATE)  # fmt: skip
+    maker_fee_rate: float = option(0.0002, "likewise where it waited; below 0: a rebate", **MAKER_RATE)
     fee_fixed: float = option(0.0, "of every fill, quote, on top", ge=0.0, lt=1e9)
-    fee_minimum: float = option(0.0, "smallest fee of a fill, quote; not of a rebate", ge=0.0, lt=1e9)  # fmt: skip
+    fee_minimum: float = option(0.0, "smallest fee of a fill, quote; not of a rebate", ge=0.0, lt=1e9)
     fee_surcharge_rate: float = option(0.0, "tax on fees, as a share of them", ge=0.0, le=1.0)
     fee_tiers: tuple[FeeTier, ...] = ()
-    half_spread_rate: float = option(0.00005, "of the price, where a fill crosses the spread", **RATE)  # fmt: skip
+    half_spread_rate: float = option(0.00005, "of the price, where a fill crosses the spread", **RATE)
     slippage_rate: float = option(0.0001, "of the price, beside the half spread", **RATE)
     maximum_leverage: float = option(0.0, "of a position; 0: no limit", ge=0.0)
     leverage: float = option(
-        0.0, "isolated margin: a position is liquidated when it has lost notional ÷ leverage; 0: never", ge=0.0, le=1_000.0
-    )  # fmt: skip
-    maintenance_rate: float = option(0.0, "of notional that the margin must still be worth", ge=0.0, lt=1.0)  # fmt: skip
+        0.0,
+        "isolated margin: a position is liquidated when it has lost notional ÷ leverage; 0: never",
+        ge=0.0,
+        le=1_000.0,
+    )
+    maintenance_rate: float = option(0.0, "of notional that the margin must still be worth", ge=0.0, lt=1.0)
     maintenance_slope: float = option(0.0, "that it grows by per quote of notional", ge=0.0, le=1.0)
     maintenance_from: float = option(0.0, "notional from which it grows, quote", ge=0.0)
     initial_rate: float = option(0.0, "of notional that opening takes", ge=0.0, le=1.0)
@@ -144,8 +141,13 @@ class Market:
     def largest_notional(self) -> float:
         """Return how large a position may be at its leverage, quote; 0: any."""
         return largest_notional(
-            self.leverage, self.brackets, self.initial_rate, self.initial_slope, self.maintenance_from, self.maximum_notional
-        )  # fmt: skip
+            self.leverage,
+            self.brackets,
+            self.initial_rate,
+            self.initial_slope,
+            self.maintenance_from,
+            self.maximum_notional,
+        )
 
     def plain(self) -> dict[str, Any]:
         """Return what is known as JSON has it."""
@@ -176,7 +178,7 @@ class Market:
             highest = self.brackets[0].leverage
             row["maximum_leverage"] = min(self.maximum_leverage or highest, highest)
             row["n_brackets"] = len(self.brackets)
-            for name, column in zip(("from", "rate", "amount"), amounts_of(self.brackets).T, strict=True):  # fmt: skip
+            for name, column in zip(("from", "rate", "amount"), amounts_of(self.brackets).T, strict=True):
                 row[f"bracket_{name}"][: len(column)] = column
 
 
@@ -268,8 +270,7 @@ class EngineSpec:
         base_ms, length_ms = timeframe_ms(self.base_timeframe), timeframe_ms(self.timeframe)
         if length_ms % base_ms:
             raise ConfigError(
-                f"timeframe: {self.timeframe} is not a multiple of the base timeframe "
-                f"{self.base_timeframe}"
+                f"timeframe: {self.timeframe} is not a multiple of the base timeframe {self.base_timeframe}"
             )
         refuse_capital(self.capital, self.money_decimals)
         symbols = [market.symbol for market in self.markets]
@@ -318,7 +319,9 @@ class EngineSpec:
     def settings_rows(self) -> Rows:
         """Return how the account trades and what limits it, as one SETTINGS record."""
         rows = self.settings.rows()
-        rows["has_tiers"] = self.fee_function is not None or any(m.fee_tiers and not m.read_only for m in self.markets)  # fmt: skip
+        rows["has_tiers"] = self.fee_function is not None or any(
+            m.fee_tiers and not m.read_only for m in self.markets
+        )
         self.limits.write(rows[0])
         self.allocation.write(rows[0])
         base_ms, sizes = timeframe_ms(self.base_timeframe), self.sizes
@@ -362,11 +365,7 @@ class EngineSpec:
         values: dict[str, Any] = {
             "sources": source_digest(),
             "markets": sorted(repr(market) for market in self.markets),
-            "strategy": [
-                type(strategy).__module__,
-                type(strategy).__qualname__,
-                *values_as_text(strategy),
-            ],
+            "strategy": [type(strategy).__module__, type(strategy).__qualname__, *values_as_text(strategy)],
             "rest": [self.timeframe, self.base_timeframe, self.capital, repr(self.settings)],
             "extra": [list(self.extra_features), list(self.model_features)],
         }

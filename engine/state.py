@@ -88,7 +88,7 @@ class Outputs:
         """Return the buffers as kernels hand them on; they may grow."""
         return OutputRows(
             self.fills, self.trades, self.marks, self.decisions, self.orders, self.limits, self.counters
-        )  # fmt: skip
+        )
 
     def take(self, candles: int, is_lent: bool = False) -> Report:
         """Return what was written and start again: copies, or what is written over from then on (`is_lent`)."""
@@ -241,7 +241,7 @@ class EngineState:
         if reading is None:
             return FeatureMatrix(
                 self.symbols, spec.base_timeframe, spec.timeframe, requests, spec.events, spec.own, has_marks
-            )  # fmt: skip
+            )
         assert reading.symbols == self.symbols
         assert not spec.events
         # Of one that looks at its account a block is copied for every look; of a kernel long ones cost nothing.
@@ -268,9 +268,16 @@ class EngineState:
     def portfolio(self) -> Portfolio:
         """Return the account and all that it trades as kernels hand it on."""
         return Portfolio(
-            self.account[0], self.positions, self.trades, self.orders, self.working, self.outputs.entries, self.markets,
-            self.settings[0], self.scratch,
-        )  # fmt: skip
+            self.account[0],
+            self.positions,
+            self.trades,
+            self.orders,
+            self.working,
+            self.outputs.entries,
+            self.markets,
+            self.settings[0],
+            self.scratch,
+        )
 
     def working_orders(self) -> Rows:
         """Return the rows of working orders that are in use; what ended orders left in free ones is no state."""

@@ -103,8 +103,7 @@ class ReplayFeed:
         told = [*self._delistings(), *events]
         due = sorted((event for event in told if event[0] <= end_ms), key=lambda event: event[0])
         self._due = [
-            (int(np.searchsorted(self._stamps + base_ms, time_ms, "right")), event)
-            for time_ms, event in due
+            (int(np.searchsorted(self._stamps + base_ms, time_ms, "right")), event) for time_ms, event in due
         ]
 
     def _delistings(self) -> list[tuple[int, Halt]]:

@@ -15,18 +15,7 @@ pytestmark = pytest.mark.slow  # it builds three times
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("engine", "replay", "daemon")
 BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "constraints.txt", *ROOMS, "deploy/package")
-TEXTS = {
-    ".py",
-    ".typed",
-    ".toml",
-    ".parquet",
-    ".js",
-    ".css",
-    ".html",
-    ".svg",
-    ".NOTICE",
-    ".LICENSE",
-}
+TEXTS = {".py", ".typed", ".toml", ".parquet", ".js", ".css", ".html", ".svg", ".NOTICE", ".LICENSE"}
 TEXTS |= {".gapless-crypto-data"}
 
 
@@ -85,9 +74,7 @@ def test_the_wheel_holds_the_tree(tree: Path, wheel: Path) -> None:
     assert found == package | rooms
 
 
-def test_the_source_distribution_builds_the_same_wheel(
-    tree: Path, wheel: Path, tmp_path: Path
-) -> None:
+def test_the_source_distribution_builds_the_same_wheel(tree: Path, wheel: Path, tmp_path: Path) -> None:
     packed = build("sdist", tree, tmp_path / "sdist")
     with tarfile.open(packed) as archive:
         archive.extractall(tmp_path / "unpacked", filter="data")
@@ -100,9 +87,7 @@ def test_the_source_distribution_builds_the_same_wheel(
 
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["before", "after"])
-def test_python_daemon_and_papertape_live_in_one_folder(
-    is_first: bool, wheel: Path, tmp_path: Path
-) -> None:
+def test_python_daemon_and_papertape_live_in_one_folder(is_first: bool, wheel: Path, tmp_path: Path) -> None:
     """python-daemon has a package `daemon`, as one of our rooms is called; both are whole whichever came last."""
     folder = tmp_path / "site"
     other = distribution("python-daemon")
@@ -119,9 +104,7 @@ def test_python_daemon_and_papertape_live_in_one_folder(
         install_other()
     pip = ["pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run(
-        [sys.executable, "-m", *pip, "--target", str(folder), str(wheel)],
-        check=True,
-        capture_output=True,
+        [sys.executable, "-m", *pip, "--target", str(folder), str(wheel)], check=True, capture_output=True
     )
     if not is_first:
         install_other()

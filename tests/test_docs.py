@@ -112,9 +112,7 @@ def is_defined(name: str, place: str) -> bool:
         return False
     text = path.read_text(encoding="utf-8")
     return all(
-        re.search(
-            rf"(?:def|class) {part}\b|^\s*{part}(?:: [^=\n]+)? ?=|^\s*{part}: ", text, re.MULTILINE
-        )
+        re.search(rf"(?:def|class) {part}\b|^\s*{part}(?:: [^=\n]+)? ?=|^\s*{part}: ", text, re.MULTILINE)
         for part in name.split(".")
     )
 
@@ -173,9 +171,7 @@ def test_a_room_has_a_map_of_all_its_folders_that_is_read_in_minutes(room: str) 
     text = (ROOT / room / "README.md").read_text(encoding="utf-8")
     table = "\n".join(line for line in text.splitlines() if line.startswith(f"| `{room}/"))
 
-    folders = [
-        path.parent.relative_to(ROOT).as_posix() for path in (ROOT / room).rglob("__init__.py")
-    ]
+    folders = [path.parent.relative_to(ROOT).as_posix() for path in (ROOT / room).rglob("__init__.py")]
     # Below the first level a folder may be told in its parent's row.
     assert [name for name in folders if name.count("/") and not is_on_map(name, table)] == []
     assert len(text.splitlines()) <= 120
@@ -200,12 +196,8 @@ def test_versions_of_formats_are_those_of_the_code() -> None:
     assert {module: int(version) for module, _, version in rows} == found
     # Every number of this kind has a row; what is exchanged within one version needs none.
     defined = set()
-    for path in sorted(
-        p for room in ("engine", "replay", "daemon") for p in (ROOT / room).rglob("*.py")
-    ):
-        if re.search(
-            r"^(FORMAT|VERSION): Final = \d+$", path.read_text(encoding="utf-8"), re.MULTILINE
-        ):
+    for path in sorted(p for room in ("engine", "replay", "daemon") for p in (ROOT / room).rglob("*.py")):
+        if re.search(r"^(FORMAT|VERSION): Final = \d+$", path.read_text(encoding="utf-8"), re.MULTILINE):
             defined.add("papertape." + ".".join(path.relative_to(ROOT).with_suffix("").parts))
     assert defined - {"papertape.replay.learning.jobs.job"} == set(found)
     assert len(found) == 8

@@ -37,9 +37,7 @@ def examples_of(place: str) -> list[doctest.DocTest]:
 
 
 @pytest.mark.parametrize("place", WITH_EXAMPLES)
-def test_examples_print_what_they_show(
-    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_examples_print_what_they_show(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     told: list[str] = []
 

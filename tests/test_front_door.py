@@ -144,9 +144,7 @@ def test_gaps_are_an_argument() -> None:
     assert found["skip"].digest == papertape.backtest(holed, config=configured).digest
 
 
-def test_a_tape_without_volume_is_traded_and_a_store_is_looked_in_when_so_asked(
-    tmp_path: Path,
-) -> None:
+def test_a_tape_without_volume_is_traded_and_a_store_is_looked_in_when_so_asked(tmp_path: Path) -> None:
     rows = random_candles(60, 3)
     rows["volume"] = 0.0
     store = papertape.Store(tmp_path)
@@ -173,9 +171,11 @@ def test_a_configuration_may_be_a_file(tmp_path: Path) -> None:
 
 def test_the_defaults_are_the_configurations_own(result: Result) -> None:
     quiet = [
-        "signals.use_ml=false", "signals.use_smc=false", "report.sensitivity=false",
+        "signals.use_ml=false",
+        "signals.use_smc=false",
+        "report.sensitivity=false",
         f"data.tapes=[{tape().name!r}]",
-    ]  # fmt: skip
+    ]
 
     assert result.summary["config"] == load_config(None, quiet).model_dump(mode="json")
 
@@ -186,7 +186,10 @@ def test_the_sample_answers_to_its_name(name: str | None) -> None:
 
     found = papertape.backtest(symbol=name, **span, **QUIET)
 
-    assert found.summary["tapes"][0]["sha256"] == papertape.backtest(**span, **QUIET).summary["tapes"][0]["sha256"]  # fmt: skip
+    assert (
+        found.summary["tapes"][0]["sha256"]
+        == papertape.backtest(**span, **QUIET).summary["tapes"][0]["sha256"]
+    )
 
 
 def test_a_wrong_name_is_told() -> None:
@@ -338,8 +341,6 @@ def test_a_configuration_shows_what_is_not_the_default() -> None:
 
 
 def test_an_attempt_does_not_show_the_bytes_of_its_model() -> None:
-    attempt = Attempt(
-        0, 0, "manual", "rejected", "", artefact=b"x" * 10_000, baseline=b"y" * 10_000
-    )
+    attempt = Attempt(0, 0, "manual", "rejected", "", artefact=b"x" * 10_000, baseline=b"y" * 10_000)
 
     assert len(repr(attempt)) < 300

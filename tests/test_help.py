@@ -16,18 +16,7 @@ from tests.support.commands import Inside
 from tests.support.helpers import START_MS, random_candles
 
 # They talk to a venue or a daemon or need its state, or end with a tape of years; the README's test runs those that train.
-NOT_ALONE = {
-    "demo",
-    "doctor",
-    "run",
-    "sim",
-    "tape fetch",
-    "top",
-    "train",
-    "upgrade",
-    "windows",
-    "honesty",
-}
+NOT_ALONE = {"demo", "doctor", "run", "sim", "tape fetch", "top", "train", "upgrade", "windows", "honesty"}
 STRATEGY = """from papertape.engine import Decision
 from papertape.engine.records import LONG
 
@@ -116,11 +105,7 @@ def test_the_other_examples_work_one_after_the_other(place: Path, inside: Inside
     first = ("replay", "config init", "models fit", "models fit", "models fit", "models fit")
     last = ("trials lock",)
     others = sorted(set(COMMANDS) - NOT_ALONE - {*first, *last})
-    named = [
-        name
-        for name in [*first, *others, *last]
-        if not name.startswith(("tape", "journal", "ctl "))
-    ]
+    named = [name for name in [*first, *others, *last] if not name.startswith(("tape", "journal", "ctl "))]
     commands = [example(COMMANDS[name]) for name in named]
     # `rollback` goes back to the champion before `models promote 3`.
     commands.insert(len(first), "papertape models promote 2")

@@ -101,9 +101,7 @@ def test_an_index_that_hangs_is_left_in_time(is_dribbling: bool) -> None:
 
     with serving(Handler) as address:
         asked: list[bool] = []
-        thread = threading.Thread(
-            target=lambda: asked.append(install.has_release(address, "2.13.0", 0.2))
-        )
+        thread = threading.Thread(target=lambda: asked.append(install.has_release(address, "2.13.0", 0.2)))
         thread.start()
         thread.join(30.0)  # far more than it may take, far less than for ever
         stopped.set()
@@ -215,9 +213,7 @@ def wheel(folder: Path, name: str, release: str, *needs: str) -> None:
         packed.writestr(
             f"{about}/METADATA", "\n".join([*lines, *(f"Requires-Dist: {n}" for n in needs)]) + "\n"
         )
-        packed.writestr(
-            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
+        packed.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         packed.writestr(f"{about}/RECORD", "")
 
 
@@ -236,9 +232,7 @@ def test_a_real_pip_takes_the_build_for_the_cpu(
     wheel(tmp_path / "cpu" / "torch", "torch", "2.13.0+cpu", 'nvidia-cublas; extra == "gpu"')
     if case == "local":
         wheel(tmp_path / "found", "torch", "2.13.0+cpu", 'nvidia-cublas; python_version < "3"')
-    wheel(
-        tmp_path / "found", "torch", "2.13.0", "nvidia-cublas", 'triton==3.5; python_version < "4"'
-    )
+    wheel(tmp_path / "found", "torch", "2.13.0", "nvidia-cublas", 'triton==3.5; python_version < "4"')
     wheel(tmp_path / "found", "nvidia-cublas", "13.0")
     wheel(tmp_path / "found", "triton", "3.5")
     for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CONSTRAINT"):

@@ -19,9 +19,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlockingKernelC
     folder = tmp_path_factory.mktemp("notebook")
     manager = KernelManager(connection_file=str(folder / "kernel.json"), transport="ipc")
     manager.ip = str(folder / "k")  # a socket in the folder
-    manager.kernel_spec.argv = [
-        sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}",
-    ]  # fmt: skip
+    manager.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     manager.start_kernel(cwd=str(folder))
     client = manager.client()
     client.start_channels()
@@ -64,9 +62,7 @@ class Breakout:
 """
 
 
-def test_a_notebook_from_a_class_in_a_cell_to_the_report_in_the_cell(
-    kernel: BlockingKernelClient,
-) -> None:
+def test_a_notebook_from_a_class_in_a_cell_to_the_report_in_the_cell(kernel: BlockingKernelClient) -> None:
     run(kernel, STRATEGY)
     shown = run(
         kernel,
@@ -93,10 +89,7 @@ def test_a_notebook_from_a_class_in_a_cell_to_the_report_in_the_cell(
 
 def test_a_table_and_an_instance_run_in_a_cell(kernel: BlockingKernelClient) -> None:
     run(kernel, STRATEGY)
-    run(
-        kernel,
-        "from papertape import Tape\nfrom papertape.replay.importers.sample import sample_tape",
-    )
+    run(kernel, "from papertape import Tape\nfrom papertape.replay.importers.sample import sample_tape")
 
     shown = run(
         kernel,
@@ -118,9 +111,7 @@ def test_a_wrong_argument_is_one_sentence(kernel: BlockingKernelClient) -> None:
     assert "write start='2023-01-01'" in told["text/plain"]
 
 
-def test_short_texts_of_what_a_cell_may_end_with(
-    kernel: BlockingKernelClient, tmp_path: Path
-) -> None:
+def test_short_texts_of_what_a_cell_may_end_with(kernel: BlockingKernelClient, tmp_path: Path) -> None:
     run(kernel, "import papertape\nfrom papertape.replay.importers.sample import sample_tape")
     for cell in ("papertape.Store()", "papertape.ModelStore()", "sample_tape()", "papertape"):
         (found,) = run(kernel, cell)
@@ -130,9 +121,7 @@ def test_short_texts_of_what_a_cell_may_end_with(
 def test_a_model_is_trained_in_a_cell(kernel: BlockingKernelClient) -> None:
     """The cell runs in an event loop, and training waits for a process of its own."""
     run(kernel, "from papertape import train")
-    *bars, found = run(
-        kernel, 'train(symbol="BTCUSDT", model="logistic", days_back=60, use_smc=False)'
-    )
+    *bars, found = run(kernel, 'train(symbol="BTCUSDT", model="logistic", days_back=60, use_smc=False)')
 
     assert bars
     assert "Training logistic version 1" in found["text/plain"]

@@ -72,9 +72,7 @@ def test_batch_size_changes_nothing(name: str, symbols: int) -> None:
 
 @settings(max_examples=12, deadline=None)
 @given(
-    name=st.sampled_from(sorted(STRATEGIES)),
-    cut=st.integers(1, 1_999),
-    batch=st.sampled_from([1, 13, 500]),
+    name=st.sampled_from(sorted(STRATEGIES)), cut=st.integers(1, 1_999), batch=st.sampled_from([1, 13, 500])
 )
 def test_restart_at_any_candle_changes_nothing(name: str, cut: int, batch: int) -> None:
     candles = candles_for(2, 1_000)
@@ -131,8 +129,7 @@ class PythonW2:
 
 
 @pytest.mark.parametrize(
-    ("kernel", "python"),
-    [(lambda: EmaCross(5, 12, allow_short=True), PythonCross), (BracketW2, PythonW2)],
+    ("kernel", "python"), [(lambda: EmaCross(5, 12, allow_short=True), PythonCross), (BracketW2, PythonW2)]
 )
 def test_kernel_strategy_equals_the_same_strategy_in_python(
     kernel: Callable[[], object], python: Callable[[], object]

@@ -67,9 +67,16 @@ def attempt_of(due_ms: int, effective_ms: int, trigger: str) -> Attempt:
     if outcome in ("promoted", "rejected", "demoted"):
         data = model_bytes(due_ms // HOUR_MS % 97, is_watched=True)
     return Attempt(
-        due_ms, effective_ms, trigger, outcome, f"it was {outcome}", kind="logistic", gate={"majority": 0.5},
-        artefact=data, baseline=data,
-    )  # fmt: skip
+        due_ms,
+        effective_ms,
+        trigger,
+        outcome,
+        f"it was {outcome}",
+        kind="logistic",
+        gate={"majority": 0.5},
+        artefact=data,
+        baseline=data,
+    )
 
 
 class Formula:
@@ -103,11 +110,13 @@ def walked(about: Identity, every: str, monkeypatch: pytest.MonkeyPatch) -> Did:
     settings = settings_of(about.config, about.spec)
     rows = dataset_of(
         SYMBOLS, [ROWS[ROWS["symbol"] == i] for i in range(len(SYMBOLS))], "15m", "1h", settings.features
-    )  # fmt: skip
+    )
     due = cadence(every)
     assert due is not None
 
-    def scripted(_: Dataset, due_ms: int, how: LearningSettings, *rest: Any, trigger: str, **more: Any) -> Attempt:  # fmt: skip
+    def scripted(
+        _: Dataset, due_ms: int, how: LearningSettings, *rest: Any, trigger: str, **more: Any
+    ) -> Attempt:
         return attempt_of(due_ms, due_ms + how.activation_delay_ms, trigger)
 
     levels: list[tuple[int, int]] = []
@@ -153,7 +162,7 @@ def walked(about: Identity, every: str, monkeypatch: pytest.MonkeyPatch) -> Did:
 )
 def test_a_daemon_watches_and_retrains_as_the_replay_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: str, delay_s: float, check_bars: int, batch: int
-) -> None:  # fmt: skip
+) -> None:
     about = account(tmp_path, every, delay_s, check_bars)
 
     daemon = live(about, tmp_path, batch)
@@ -183,7 +192,4 @@ def test_a_model_that_leaves_leaves_in_daemon_and_replay_alike(
     assert Counter(outcome for *_, outcome in daemon.attempts)["demoted"] >= 2
     with Journal.read(tmp_path) as journal:
         swaps = [row.event for row in journal.inputs() if row.kind == "model"]
-    assert {(swap.version == 0, swap.artefact == b"") for swap in swaps} == {
-        (True, True),
-        (False, False),
-    }
+    assert {(swap.version == 0, swap.artefact == b"") for swap in swaps} == {(True, True), (False, False)}

@@ -51,9 +51,7 @@ class ByProbability:
         if np.isnan(probability):
             return None
         target = LONG if probability > 0.55 else SHORT if probability < 0.45 else FLAT
-        return Decision(
-            target, stop_distance=3.0 * view["atr_14"], score_model=2.0 * probability - 1.0
-        )
+        return Decision(target, stop_distance=3.0 * view["atr_14"], score_model=2.0 * probability - 1.0)
 
 
 STRATEGIES = {
@@ -112,9 +110,7 @@ def schedule_for(features: Sequence[str], n: int, name: str = "") -> list[tuple[
     return sorted(events, key=lambda event: event[0])
 
 
-def mixed(
-    candles: Any, schedule: Sequence[tuple[int, Any]], batch: int, symbols: int = 2
-) -> list[Any]:
+def mixed(candles: Any, schedule: Sequence[tuple[int, Any]], batch: int, symbols: int = 2) -> list[Any]:
     """Return candles in batches with every event at its place."""
     events: list[Any] = []
     done = 0
@@ -254,17 +250,13 @@ def test_components_add_up_and_carry_the_version_in_force() -> None:
     total = decisions["score_model"] + decisions["score_smc"] + decisions["score_technical"]
     assert np.array_equal(np.abs(total), decisions["confidence"])
     swapped = [BASE_MS * at + outcome.marks["time_ms"][0] - BASE_MS for at in (n // 5, n // 2)]
-    expected = np.select(
-        [decisions["time_ms"] > swapped[1], decisions["time_ms"] > swapped[0]], [4, 3], 0
-    )
+    expected = np.select([decisions["time_ms"] > swapped[1], decisions["time_ms"] > swapped[0]], [4, 3], 0)
     is_entry = decisions["target"] != KEEP
     assert np.array_equal(decisions["model_version"][is_entry], expected[is_entry])
     assert np.any(decisions["score_model"][expected == 4] != 0.0)
     assert np.all(decisions["score_model"][expected == 0] == 0.0)
     assert np.any(decisions["score_smc"] != 0.0)
-    by_decision = dict(
-        zip(decisions["time_ms"].tolist(), decisions["model_version"].tolist(), strict=True)
-    )
+    by_decision = dict(zip(decisions["time_ms"].tolist(), decisions["model_version"].tolist(), strict=True))
     for trade in outcome.trades:
         assert trade.model_version == by_decision[int(trade.decided_ms)]
 
@@ -308,9 +300,7 @@ def decided(probability: float, **parameters: Any) -> Any:
     ("probability", "edge", "score"),
     [(0.6, 0.2, 1.0), (0.9, 0.2, 1.0), (0.45, 0.2, -0.5), (0.25, 0.2, -1.0), (0.75, 1.0, 0.5)],
 )
-def test_model_counts_whole_from_its_full_edge_on(
-    probability: float, edge: float, score: float
-) -> None:
+def test_model_counts_whole_from_its_full_edge_on(probability: float, edge: float, score: float) -> None:
     said = decided(probability, ml_full_edge=edge)
 
     assert said["score_model"] == pytest.approx(score)
@@ -395,9 +385,7 @@ def test_a_model_that_is_asked_about_the_signal_speaks_for_either_side(probabili
 
 
 def test_a_model_is_not_asked_about_a_signal_that_it_is_part_of() -> None:
-    with pytest.raises(
-        ConfigError, match=r"as a component the model is part of the signal.*filter"
-    ):
+    with pytest.raises(ConfigError, match=r"as a component the model is part of the signal.*filter"):
         Confluence(model_asks="signal")
     with pytest.raises(ConfigError, match=r"no component has a weight, so there is no signal"):
         Confluence(model_asks="signal", model_use="filter", weight_technical=0.0, use_smc=False)
@@ -439,9 +427,7 @@ def test_without_a_model_the_technical_score_decides_alone_bit_for_bit() -> None
         (NewModel(1, artefact(FEATURES["direct"], 1.0, version=2)), "its record says version 2"),
     ],
 )
-def test_model_that_cannot_be_used_is_refused_and_the_other_stays(
-    event: NewModel, told: str
-) -> None:
+def test_model_that_cannot_be_used_is_refused_and_the_other_stays(event: NewModel, told: str) -> None:
     engine = make_engine("confluence", FEATURES["direct"])
     step_all(engine, [candles_for(200), NewModel(7, artefact(FEATURES["direct"], 1.0))])
     before = engine.snapshot()

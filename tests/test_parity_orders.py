@@ -36,9 +36,7 @@ TAPES = {name: random_candles(N, seed=30 + s, timeframe="15m") for s, name in en
 # Of the one that all read, every seventh hour is not there.
 MISSING = [quarter for hour in range(5, 80, 7) for quarter in range(4 * hour, 4 * hour + 4)]
 for field in ("open", "high", "low", "close"):
-    TAPES["BBB"][field][MISSING] = np.repeat(
-        TAPES["BBB"]["close"][[m - 1 for m in MISSING[::4]]], 4
-    )
+    TAPES["BBB"][field][MISSING] = np.repeat(TAPES["BBB"]["close"][[m - 1 for m in MISSING[::4]]], 4)
 TAPES["BBB"]["volume"][MISSING], TAPES["BBB"]["flag_bits"][MISSING] = 0.0, FLAG_ABSENT
 
 
@@ -79,9 +77,7 @@ def test_the_strategy_uses_every_kind_and_meets_every_end() -> None:
     assert not report.faults
     assert set(report.orders["kind"][report.orders["number"] > 0]) == set(KIND_NAMES)
     assert set(report.orders["status"]) == set(STATUS_NAMES)
-    met = {
-        CAUSE_NAMES[cause] for cause in set(report.orders["cause"]) - {0} if cause in CAUSE_NAMES
-    }
+    met = {CAUSE_NAMES[cause] for cause in set(report.orders["cause"]) - {0} if cause in CAUSE_NAMES}
     assert len(met) >= 6, met
     assert len(report.trades) > 50
     # Hooks: what they were told is in the state, and is all there was to tell.
@@ -110,9 +106,7 @@ def candle_by_candle(latency: int) -> list[bytes]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("latency", "every"), [(0, 7), (2, 9), pytest.param(0, 1, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("latency", "every"), [(0, 7), (2, 9), pytest.param(0, 1, marks=pytest.mark.slow)])
 def test_a_restart_at_any_candle_changes_nothing(latency: int, every: int) -> None:
     before, after = engine_of(latency=latency), engine_of(latency=latency)
     digest, snapshot, _ = whole(latency)
@@ -141,9 +135,7 @@ def fills_by_name(engine: Engine, tapes: dict[str, Rows]) -> dict[str, Rows]:
     }
 
 
-@pytest.mark.parametrize(
-    "names", [("ZZZ", "MMM", "000"), ("MMM", "000", "ZZZ"), ("000", "ZZZ", "MMM")]
-)
+@pytest.mark.parametrize("names", [("ZZZ", "MMM", "000"), ("MMM", "000", "ZZZ"), ("000", "ZZZ", "MMM")])
 def test_fills_follow_a_symbol_to_another_name_and_place(names: tuple[str, ...]) -> None:
     """An engine has its symbols in the order of their names, so another name is another place in every instant."""
     renamed = dict(zip(NAMES, names, strict=True))
@@ -169,9 +161,7 @@ def resting(engine: Engine) -> Rows:
     return engine.working[engine.working["status"] != FREE]
 
 
-def until_orders_rest(
-    least: int = 2, is_so: Callable[[Engine], bool] = lambda _: True
-) -> tuple[Engine, int]:
+def until_orders_rest(least: int = 2, is_so: Callable[[Engine], bool] = lambda _: True) -> tuple[Engine, int]:
     """Return an engine with a position and orders at work of which something is so, and the instants that it has seen."""
     engine = engine_of()
     for done in range(N):

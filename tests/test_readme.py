@@ -49,9 +49,7 @@ def commands(body: str) -> list[tuple[str, int, list[str]]]:
 def is_shown(shown: list[str], printed: str) -> bool:
     """Return whether the lines stand in the output in this order; `…` stands for anything."""
     parts = [re.escape(SECONDS.sub("N s", line.rstrip())) for line in shown]
-    pattern = "\n".join(
-        part.replace("…", ".*") if part != "…" else r"(?:.*\n)*?.*" for part in parts
-    )
+    pattern = "\n".join(part.replace("…", ".*") if part != "…" else r"(?:.*\n)*?.*" for part in parts)
     text = "\n".join(line.rstrip() for line in SECONDS.sub("N s", printed).splitlines())
     return re.search(pattern, text) is not None
 
@@ -67,13 +65,7 @@ def run(command: str, folder: Path, home: Path | None = None) -> subprocess.Comp
     if home is not None:
         environment |= {"HOME": str(home), "PAPERTAPE_CACHE_DIR": str(cache_directory().parents[1])}
     return subprocess.run(  # noqa: S602 - the README's own lines, as a user types them
-        command,
-        shell=True,
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
+        command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=240
     )
 
 
@@ -85,9 +77,7 @@ LONG = ("run", "verify state/", "prove --strategy")
 def group(command: str) -> str:
     """Return which run of the test a command belongs to."""
     words = command.removeprefix("papertape ")
-    return (
-        "training" if words.startswith(TRAINING) else "long" if words.startswith(LONG) else "quick"
-    )
+    return "training" if words.startswith(TRAINING) else "long" if words.startswith(LONG) else "quick"
 
 
 @pytest.mark.parametrize(

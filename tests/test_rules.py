@@ -179,7 +179,7 @@ def named_by_tests() -> set[str]:
         for node in nodes_of(path) if path.name == "__init__.py" else ():
             if isinstance(node, ast.ImportFrom):
                 origin = str(node.module)
-                homes |= {(module_of(path), a.asname or a.name): (origin, a.name) for a in node.names}  # fmt: skip
+                homes |= {(module_of(path), a.asname or a.name): (origin, a.name) for a in node.names}
     found = set()
     for path in (ROOT / "tests").rglob("test_*.py"):
         for node in nodes_of(path):
@@ -200,9 +200,7 @@ def test_every_module_has_its_tests() -> None:
         if path.name == "__init__.py" or own.is_file() or module_of(path) in by_name:
             continue
         lines = [line for line in COVERED_BY if place.startswith(line)]
-        assert lines, (
-            f"{place}: no test names it, and no line of COVERED_BY says which one holds it"
-        )
+        assert lines, f"{place}: no test names it, and no line of COVERED_BY says which one holds it"
         idle.discard(max(lines, key=len))
 
     assert sorted(idle) == []

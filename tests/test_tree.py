@@ -158,16 +158,12 @@ def test_functions_take_few_parameters() -> None:
             if place.startswith(OPTIONS):
                 continue
             for node in functions(path):
-                names = [
-                    a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
-                ]
+                names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
                 n = len([name for name in names if name not in ("self", "cls")])
                 is_kernel = any("kernel" in ast.unparse(d) for d in node.decorator_list)
                 most = MOST_OF_A_KERNEL if is_kernel else MOST_PARAMETERS
                 is_record = node.name == "__init__" and place in CONSTRUCTORS
-                assert n <= most or node.name in WIDE or is_record, (
-                    f"{place}: {node.name} takes {n}"
-                )
+                assert n <= most or node.name in WIDE or is_record, f"{place}: {node.name} takes {n}"
 
 
 LONGEST_TUPLE = 3  # that may be one value of a mapping

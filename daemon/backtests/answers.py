@@ -64,8 +64,7 @@ class BacktestJob(_Told):
     ended_ms: int | None = None
     digest: str = Field("", description="of every decision and fill, when done")
     figures: dict[str, float | None] = Field(
-        default_factory=dict,
-        description="the first ones of its metrics, when done; none: undefined",
+        default_factory=dict, description="the first ones of its metrics, when done; none: undefined"
     )
 
 
@@ -202,9 +201,7 @@ class ComparedMetric(_Told):
     second: float | None
     first_missing: str = Field(description="why there is none")
     second_missing: str = Field(description="why there is none")
-    difference: float | None = Field(
-        description="second less first; none where either is undefined"
-    )
+    difference: float | None = Field(description="second less first; none where either is undefined")
 
 
 class ComparedCurve(_Told):

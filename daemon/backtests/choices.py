@@ -2,12 +2,7 @@
 
 from typing import Any, Final, get_args
 
-from papertape.daemon.backtests.answers import (
-    BacktestChoices,
-    ParameterChoice,
-    StrategyChoice,
-    TapeChoice,
-)
+from papertape.daemon.backtests.answers import BacktestChoices, ParameterChoice, StrategyChoice, TapeChoice
 from papertape.daemon.backtests.request import SET_ASIDE
 from papertape.engine.strategies import STRATEGIES, class_of, declared_parameters
 from papertape.replay.config import Config, Timeframe
@@ -79,6 +74,4 @@ def _sample(entries: list[TapeEntry]) -> list[TapeChoice]:
     name = tape_name(**about)
     if any(entry.answers_to(name) for entry in entries):
         return []
-    return [
-        TapeChoice(name=name, symbol=about["symbol"], timeframe=about["timeframe"], is_sample=True)
-    ]
+    return [TapeChoice(name=name, symbol=about["symbol"], timeframe=about["timeframe"], is_sample=True)]

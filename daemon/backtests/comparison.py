@@ -72,7 +72,9 @@ def side_of_account(journal: Journal, digest: str) -> Side:
     lineage = lineage_of(journal).accounts
     account = lineage[-1]
     begun = lineage[1:]
-    chapters = tuple(ComparedChapter(name=one.chapter, since_ms=one.since_ms) for one in begun[-_MOST_CHAPTERS:])  # fmt: skip
+    chapters = tuple(
+        ComparedChapter(name=one.chapter, since_ms=one.since_ms) for one in begun[-_MOST_CHAPTERS:]
+    )
     trades = read_trades(journal, account.symbols)
     time_ms, equity = read_marks(journal)
     config = account.config
@@ -171,9 +173,8 @@ def read_trades(journal: Journal, symbols: tuple[str, ...]) -> Rows:
     (n,) = journal.one("SELECT count(*) FROM trades")
     found = np.zeros(n, table.record)
     # Whatever closes meanwhile has a later number.
-    rows = itertools.islice(
-        journal.each(f"SELECT {columns} FROM {table.name} ORDER BY {table.key}"), n  # noqa: S608 - of the list of tables
-    )  # fmt: skip
+    every = journal.each(f"SELECT {columns} FROM {table.name} ORDER BY {table.key}")  # noqa: S608 - of the list of tables
+    rows = itertools.islice(every, n)
     number = {symbol: place for place, symbol in enumerate(symbols)}
     for start in range(0, n, _PAGE):
         page = list(itertools.islice(rows, _PAGE))

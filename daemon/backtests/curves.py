@@ -43,9 +43,7 @@ def compare_curves(first: Curve, second: Curve) -> ComparedCurves:
             basis="elapsed", start_ms=None, first=_since_own(first), second=_since_own(second)
         )
     cut = [_between(curve, start_ms, end_ms) for curve in sides]
-    return ComparedCurves(
-        basis="time", start_ms=start_ms, first=_scaled(cut[0]), second=_scaled(cut[1])
-    )
+    return ComparedCurves(basis="time", start_ms=start_ms, first=_scaled(cut[0]), second=_scaled(cut[1]))
 
 
 def _between(curve: Curve, start_ms: int, end_ms: int) -> Curve:

@@ -63,7 +63,9 @@ def _refuse_code(config: Config, own: Config) -> None:
             )
     fees = config.account.fee_function
     if fees not in (None, own.account.fee_function):
-        raise ConfigError(f"config: account.fee_function: {fees!r} is not that of the daemon's own configuration")  # fmt: skip
+        raise ConfigError(
+            f"config: account.fee_function: {fees!r} is not that of the daemon's own configuration"
+        )
 
 
 def _refuse_places(config: Config, own: Config) -> None:

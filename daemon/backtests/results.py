@@ -28,9 +28,7 @@ _CHARACTERS: Final = 500  # of one doubt
 def summary_of(folder: Path) -> dict[str, Any]:
     """Return the content of result.json, or raise DataError."""
     try:
-        summary: dict[str, Any] = json.loads(
-            (folder / ResultFile.SUMMARY).read_text(encoding="utf-8")
-        )
+        summary: dict[str, Any] = json.loads((folder / ResultFile.SUMMARY).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"the result of this backtest cannot be read: {error}") from error
     return summary
@@ -39,17 +37,7 @@ def summary_of(folder: Path) -> dict[str, Any]:
 def result_of(job: BacktestJob, folder: Path) -> BacktestResult:
     """Return what a backtest found; raises DataError for a damaged result."""
     summary = summary_of(folder)
-    names = (
-        "strategy",
-        "timeframe",
-        "start",
-        "end",
-        "candles",
-        "capital",
-        "quote",
-        "metrics",
-        "undefined",
-    )
+    names = ("strategy", "timeframe", "start", "end", "candles", "capital", "quote", "metrics", "undefined")
     return BacktestResult(
         job=job,
         **{name: summary[name] for name in names},
@@ -95,9 +83,7 @@ def _curve(folder: Path) -> ResultCurve:
     """Return equity at the closes that a chart needs."""
     time_ms, equity = curve_of_result(folder)
     rows = curve_points(equity, _STRETCHES)
-    return ResultCurve(
-        time_ms=tuple(time_ms[rows].tolist()), equity=tuple(curve_values(equity[rows]))
-    )
+    return ResultCurve(time_ms=tuple(time_ms[rows].tolist()), equity=tuple(curve_values(equity[rows])))
 
 
 def piece_of(folder: Path, name: ResultFile, offset: int) -> bytes | None:

@@ -15,12 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from papertape.daemon.backtests.answers import (
-    BacktestChoices,
-    BacktestJob,
-    BacktestJobs,
-    BacktestState,
-)
+from papertape.daemon.backtests.answers import BacktestChoices, BacktestJob, BacktestJobs, BacktestState
 from papertape.daemon.backtests.choices import choices_of
 from papertape.daemon.backtests.jobs import RESULT, JobFolder, KeptJob, interrupted
 from papertape.daemon.backtests.request import checked
@@ -51,11 +46,7 @@ class _Process:
     """A process that is followed in a loop of its own; `cancel` may be called from another thread, at any time."""
 
     def __init__(
-        self,
-        folder: Path,
-        limit_s: float,
-        on_event: Callable[[dict[str, Any]], None],
-        command: Sequence[str],
+        self, folder: Path, limit_s: float, on_event: Callable[[dict[str, Any]], None], command: Sequence[str]
     ) -> None:
         self._asked = folder, limit_s, on_event, command
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -103,9 +94,7 @@ class BacktestService:
     ) -> None:
         self._own, self._settings, self._now_ms = own, own.backtests, now_ms
         self._jobs, self._command = JobFolder(folder), command
-        self._kept: dict[int, KeptJob] = {
-            kept.job.number: kept for kept in self._jobs.load(now_ms())
-        }
+        self._kept: dict[int, KeptJob] = {kept.job.number: kept for kept in self._jobs.load(now_ms())}
         self._processes: dict[int, _Process] = {}
         self._is_due = asyncio.Event()
         self._turn = asyncio.Lock()  # what is asked for is decided one after the other
@@ -136,9 +125,7 @@ class BacktestService:
             raise NoSuchBacktest(f"backtest {number} is {job.state.value} and has no result")
         return self._jobs.place(number) / RESULT
 
-    async def start(
-        self, name: str, values: Mapping[str, Any], key: str | None = None
-    ) -> BacktestJob:
+    async def start(self, name: str, values: Mapping[str, Any], key: str | None = None) -> BacktestJob:
         """
         Let a backtest wait for its turn and return it, or the one that was asked for with this key before.
 
@@ -240,14 +227,8 @@ class BacktestService:
             raise
         except (DataError, OSError, ValueError, KeyError) as error:
             # A full disk: the daemon trades on, and the next start calls the job interrupted.
-            failed = {
-                "state": BacktestState.FAILED,
-                "reason": str(error),
-                "ended_ms": self._now_ms(),
-            }
-            self._kept[number] = self._found(number)._replace(
-                job=self.job(number).model_copy(update=failed)
-            )
+            failed = {"state": BacktestState.FAILED, "reason": str(error), "ended_ms": self._now_ms()}
+            self._kept[number] = self._found(number)._replace(job=self.job(number).model_copy(update=failed))
         finally:
             del self._processes[number]
             self._is_due.set()
@@ -275,13 +256,9 @@ class BacktestService:
             }
             self._kept[number] = kept._replace(job=kept.job.model_copy(update=told))
 
-    async def _end(
-        self, number: int, state: BacktestState, reason: str, **found: Any
-    ) -> BacktestJob:
+    async def _end(self, number: int, state: BacktestState, reason: str, **found: Any) -> BacktestJob:
         """Write down how a job ended, and remove the oldest that have ended where there are too many."""
-        job = await self._change(
-            number, state=state, reason=reason, ended_ms=self._now_ms(), **found
-        )
+        job = await self._change(number, state=state, reason=reason, ended_ms=self._now_ms(), **found)
         ended = [one for one, kept in sorted(self._kept.items()) if not kept.is_open]
         gone = ended[: -self._settings.keep]
         for oldest in gone:

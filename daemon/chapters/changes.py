@@ -28,14 +28,14 @@ def changes_of(kept: Identity, now: Identity) -> Changes:
             found.update(_of_market(path, before or _UNSAID, after or _UNSAID))
         else:
             found[path] = before, after
-    refused = [_refusal(path, *values) for path, values in found.items() if not _is_free(path, values[1])]  # fmt: skip
+    refused = [_refusal(path, *values) for path, values in found.items() if not _is_free(path, values[1])]
     if (kept.symbols, kept.base_timeframe) != (now.symbols, now.base_timeframe):
         refused.append(
             f"symbols: {now.symbols} {now.base_timeframe} are not {kept.symbols} {kept.base_timeframe}"
         )
     if refused:
         rule = "a chapter changes strategy, account, limits, portfolio and what fills cost"
-        raise ConfigError("\n".join([*refused, f"--chapter: {rule}; choose another --state for the rest"]))  # fmt: skip
+        raise ConfigError("\n".join([*refused, f"--chapter: {rule}; choose another --state for the rest"]))
     return found
 
 
@@ -55,9 +55,7 @@ def _is_free(path: str, after: Any) -> bool:
 
 def _refusal(path: str, before: Any, after: Any) -> str:
     if path.rpartition(".")[2] in COSTS:
-        return (
-            f"{path}: it was {before!r}; say what it is now, what the venue says is not asked again"
-        )
+        return f"{path}: it was {before!r}; say what it is now, what the venue says is not asked again"
     return f"{path}: {after!r} is not {before!r}, and this stays what it is"
 
 

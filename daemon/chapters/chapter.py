@@ -38,9 +38,7 @@ class Chapter(NamedTuple):
         return self.positions == CLOSE_POSITIONS
 
     def __str__(self) -> str:
-        changed = ", ".join(
-            f"{path} {old!r} → {new!r}" for path, (old, new) in self.changes.items()
-        )
+        changed = ", ".join(f"{path} {old!r} → {new!r}" for path, (old, new) in self.changes.items())
         return f"chapter {self.name!r} from {at_minute(self.time_ms)} on: {changed}"
 
     def encoded(self) -> Encoded:
@@ -64,17 +62,12 @@ class Chapter(NamedTuple):
         try:
             values = json.loads(found.payload)
             before, after = (
-                Identity.from_json(json.dumps(values[name]), money_decimals)
-                for name in ("before", "after")
+                Identity.from_json(json.dumps(values[name]), money_decimals) for name in ("before", "after")
             )
             changes = {path: (old, new) for path, (old, new) in values["changes"].items()}
-            chapter = cls(
-                values["name"], values["time_ms"], values["positions"], before, after, changes
-            )
+            chapter = cls(values["name"], values["time_ms"], values["positions"], before, after, changes)
         except (ValueError, KeyError, TypeError) as error:
-            raise InvariantError(
-                f"input {found.sequence}: this chapter cannot be read: {error}"
-            ) from error
+            raise InvariantError(f"input {found.sequence}: this chapter cannot be read: {error}") from error
         return chapter
 
     def add(self, journal: Journal, received_ms: int) -> int:

@@ -7,8 +7,17 @@ from papertape.daemon.journal import Journal
 from papertape.replay.tapes.tables import at_minute
 
 _COLUMNS: Final = (
-    "name", "begins_ms", "ends_ms", "positions", "changes", "equity_before", "equity_after", "trades", "wins", "fees",
-)  # fmt: skip
+    "name",
+    "begins_ms",
+    "ends_ms",
+    "positions",
+    "changes",
+    "equity_before",
+    "equity_after",
+    "trades",
+    "wins",
+    "fees",
+)
 
 
 def figures_of(journal: Journal) -> list[dict[str, Any]]:
@@ -30,8 +39,6 @@ def told(chapter: dict[str, Any], places: int) -> str:
     if chapter["equity_after"] is None:
         return f"{name}{since}: no mark of the account is kept yet"
     before, after = chapter["equity_before"], chapter["equity_after"]
-    trades = (
-        f"{chapter['trades']:,} closed, {chapter['wins']:,} won, fees {chapter['fees']:,.{places}f}"
-    )
+    trades = f"{chapter['trades']:,} closed, {chapter['wins']:,} won, fees {chapter['fees']:,.{places}f}"
     moved = f"{before:,.{places}f} → {after:,.{places}f} ({after - before:+,.{places}f})"
     return f"{name}{since}: equity {moved}; trades: {trades}"

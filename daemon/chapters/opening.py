@@ -32,9 +32,7 @@ class Opening(NamedTuple):
         if not changes and self.name in names[-1:]:
             return None
         if self.name in names:
-            raise ConfigError(
-                f"--chapter: one is called {self.name!r} already; choose another name"
-            )
+            raise ConfigError(f"--chapter: one is called {self.name!r} already; choose another name")
         if not changes:
             raise ConfigError(
                 "--chapter: nothing that decides is other than it was; leave it out, or change the configuration"

@@ -62,16 +62,12 @@ class Stepper:
                 return self._begin(chapter, found.sequence)
             return self.engine.step(found.event)
         except DataError as error:
-            raise InvariantError(
-                f"{self._journal.path}: input {found.sequence}: {error}"
-            ) from error
+            raise InvariantError(f"{self._journal.path}: input {found.sequence}: {error}") from error
 
     def _begin(self, chapter: Chapter, sequence: int) -> Report:
         """Let the account go on in an engine of the chapter's."""
         if self.engine.spec.fingerprint() != chapter.before.spec.fingerprint():
-            raise DataError(
-                f"chapter {chapter.name!r} does not follow the account that was stepped"
-            )
+            raise DataError(f"chapter {chapter.name!r} does not follow the account that was stepped")
         after = Engine(chapter.after.spec)
         earlier = all_inputs(self._state, self._journal)
         look_on(after, takewhile(lambda found: found.sequence < sequence, earlier))

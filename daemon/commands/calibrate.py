@@ -37,9 +37,7 @@ def calibrate_command(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="folder of finished --markets; default: results/calibrate-… by what it is"
-        ),
+        typer.Option(help="folder of finished --markets; default: results/calibrate-… by what it is"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="of every history or market")] = 1,
     workers: Annotated[
@@ -97,9 +95,7 @@ def _table(rows: list[ClaimRate], title: str) -> Table:
     for claim in dict.fromkeys(_parts(row)[0] for row in rows):
         table.add_column(claim, justify="right")
     for shape in shapes:
-        cells = [
-            f"{100 * row.rate:.1f}/{100 * row.power:.0f}" for row in rows if row.shape == shape
-        ]
+        cells = [f"{100 * row.rate:.1f}/{100 * row.power:.0f}" for row in rows if row.shape == shape]
         table.add_row(shape, *cells)
     return table
 

@@ -27,9 +27,7 @@ from papertape.replay.research.trials.recording import standing_faults
 _FAILED = 1
 
 
-def verify_command(
-    result: ResultOrState, trust_code: TrustCode = False, as_json: AsJson = False
-) -> None:
+def verify_command(result: ResultOrState, trust_code: TrustCode = False, as_json: AsJson = False) -> None:
     """
     Run a result or a daemon's inputs again and compare; name the first record and field that differ.
 
@@ -128,11 +126,10 @@ def prove_command(
     with progress_bars() as show:
         proofs = [
             prove(
-                name, subject, every if name.startswith("strategy") else one, cuts, seed,
-                partial(show, name),
+                name, subject, every if name.startswith("strategy") else one, cuts, seed, partial(show, name)
             )
             for name, subject in subjects.items()
-        ]  # fmt: skip
+        ]
     _print(proofs, as_json)
 
 

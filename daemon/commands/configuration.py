@@ -25,8 +25,7 @@ config_app = typer.Typer(help="Begin a configuration, check or describe it.", no
 
 @config_app.command("check")
 def check_command(
-    file: Annotated[Path, typer.Argument(help="a TOML file", show_default=False)],
-    as_json: AsJson = False,
+    file: Annotated[Path, typer.Argument(help="a TOML file", show_default=False)], as_json: AsJson = False
 ) -> None:
     """
     Check a configuration file and tell all its faults at once; a strategy of your own is read, not run.

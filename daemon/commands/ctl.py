@@ -22,15 +22,11 @@ ctl_app.add_typer(backtest_app, name="backtest")
 offer_reading(ctl_app)
 
 Reason = Annotated[str, typer.Option(help="kept beside the command")]
-Key = Annotated[
-    str | None, typer.Option(help="said again with the same key, nothing is done twice")
-]
+Key = Annotated[str | None, typer.Option(help="said again with the same key, nothing is done twice")]
 
 
 @ctl_app.command("status")
-def status_command(
-    config: DaemonFile = None, url: DaemonUrl = None, as_json: AsJson = False
-) -> None:
+def status_command(config: DaemonFile = None, url: DaemonUrl = None, as_json: AsJson = False) -> None:
     """
     Ask how a daemon stands.
 
@@ -72,7 +68,9 @@ def _offer(name: CommandName, text: str) -> None:
         with daemon_of(config, url) as client:
             _show(_told(client, name, _with_reason(reason), key), as_json)
 
-    command.__doc__ = f"{text}\n\nIt is on the disk and in force when this returns.\n\nExample: papertape ctl {name.value}"
+    command.__doc__ = (
+        f"{text}\n\nIt is on the disk and in force when this returns.\n\nExample: papertape ctl {name.value}"
+    )
     ctl_app.command(name.value)(command)
 
 
@@ -88,9 +86,7 @@ def _with_reason(reason: str) -> dict[str, Any]:
     return {"reason": reason} if reason else {}
 
 
-def _told(
-    client: Client, name: CommandName, body: dict[str, Any], key: str | None
-) -> dict[str, Any]:
+def _told(client: Client, name: CommandName, body: dict[str, Any], key: str | None) -> dict[str, Any]:
     return client.ask("POST", f"/api/v1/commands/{name.value}", {}, json.dumps(body), key)
 
 

@@ -32,9 +32,7 @@ _REFUSED: Final = 1
 def start_command(
     file: Annotated[Path, typer.Argument(help="a TOML file", show_default=False)],
     name: Annotated[str, typer.Option(help="of the job")] = "",
-    wait: Annotated[
-        bool, typer.Option("--wait", help="until it has ended; exit code 1 if not well")
-    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="until it has ended; exit code 1 if not well")] = False,
     key: Annotated[
         str | None, typer.Option(help="said again with the same key, none is started twice")
     ] = None,
@@ -58,9 +56,7 @@ def start_command(
 
 
 @backtest_app.command("choices")
-def choices_command(
-    config: DaemonFile = None, url: DaemonUrl = None, as_json: AsJson = False
-) -> None:
+def choices_command(config: DaemonFile = None, url: DaemonUrl = None, as_json: AsJson = False) -> None:
     """
     Show what a backtest may be made of: strategies with their parameters, and tapes.
 
@@ -145,9 +141,7 @@ def cancel_command(
 @backtest_app.command("compare")
 def compare_command(
     number: Number,
-    other: Annotated[
-        int | None, typer.Argument(help="another one; none: the live account", min=1)
-    ] = None,
+    other: Annotated[int | None, typer.Argument(help="another one; none: the live account", min=1)] = None,
     config: DaemonFile = None,
     url: DaemonUrl = None,
     as_json: AsJson = False,
@@ -232,9 +226,7 @@ def _table(jobs: Any) -> Table:
     table = Table("number", "name", "strategy", "state", "", box=None, pad_edge=False)
     for job in jobs:
         progress = (
-            f"{job.step} {job.done:,} of {job.total:,}"
-            if job.state in _OPEN and job.total
-            else job.reason
+            f"{job.step} {job.done:,} of {job.total:,}" if job.state in _OPEN and job.total else job.reason
         )
         told = progress or job.digest[:16]
         cells = (job.name, job.strategy, job.state.value, told)

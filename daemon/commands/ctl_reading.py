@@ -70,11 +70,7 @@ def changes_command(
 
 
 def _offer(
-    app: typer.Typer,
-    name: str,
-    text: str,
-    ask: Callable[[Client], Any],
-    show: Callable[[Any], None],
+    app: typer.Typer, name: str, text: str, ask: Callable[[Client], Any], show: Callable[[Any], None]
 ) -> None:
     def command(config: DaemonFile = None, url: DaemonUrl = None, as_json: AsJson = False) -> None:
         with daemon_of(config, url, is_reading=True) as client:
@@ -123,15 +119,27 @@ def _shadow(found: ShadowView) -> None:
     if found.reason:
         say(f"nothing to tell: {found.reason}")
         return
-    table = Table("model", "trades the account", "paper trades", "after costs", "log-loss", "of the known share", box=None, pad_edge=False)  # fmt: skip
+    table = Table(
+        "model",
+        "trades the account",
+        "paper trades",
+        "after costs",
+        "log-loss",
+        "of the known share",
+        box=None,
+        pad_edge=False,
+    )
     for model in found.models:
         losses = (
-            "–" if loss is None else f"{loss:.4f}"
-            for loss in (model.log_loss, model.majority_log_loss)
+            "–" if loss is None else f"{loss:.4f}" for loss in (model.log_loss, model.majority_log_loss)
         )
         table.add_row(
-            f"v{model.version}", "yes" if model.is_in_force else "no", f"{model.trades:,}", _percent(model.net_return, _GAIN), *losses
-        )  # fmt: skip
+            f"v{model.version}",
+            "yes" if model.is_in_force else "no",
+            f"{model.trades:,}",
+            _percent(model.net_return, _GAIN),
+            *losses,
+        )
     console.print(table)
     total = _percent(found.net_return, _GAIN)
     say(
@@ -148,9 +156,7 @@ def _changes(rows: Sequence[Mapping[str, Any]], symbol: str | None) -> None:
     for row in rows:
         is_table = row["figure"].partition("_")[0] in TABLES
         figure = f"{row['figure']}, row {row['place'] + 1}" if is_table else row["figure"]
-        figures = (
-            "–" if value is None else f"{value:.9g}" for value in (row["before"], row["after"])
-        )
+        figures = ("–" if value is None else f"{value:.9g}" for value in (row["before"], row["after"]))
         # The journal does not tell what a venue says from a row of the configuration.
         by = "venue or date" if row["chapter"] is None else f"chapter {row['chapter']!r}"
         cells = (utc_text(row["time_ms"]), row["symbol"], figure, *figures, by)

@@ -25,9 +25,7 @@ def doctor_command(
     config: Annotated[
         Path | None, typer.Argument(help="a configuration, checked too", show_default=False)
     ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help=f"Delta's environment: {', '.join(PROFILES)}")
-    ] = None,
+    profile: Annotated[str | None, typer.Option(help=f"Delta's environment: {', '.join(PROFILES)}")] = None,
     symbol: Annotated[str | None, typer.Option(help="default: the first of live.symbols")] = None,
     thin: Annotated[str, typer.Option(help="a market that seldom trades; default: looked up")] = "",
     rest_url: Annotated[str | None, typer.Option(help="in place of the profile's")] = None,
@@ -62,9 +60,7 @@ def doctor_command(
         findings += asyncio.run(_examine_library(live, rest_url))
     elif not offline:
         exam = _exam(settings, profile, symbol, thin, (rest_url, compact_url, legacy_url))
-        exam = exam._replace(
-            minutes=minutes or (LONG_MINUTES if long else SHORT_MINUTES), is_long=long
-        )
+        exam = exam._replace(minutes=minutes or (LONG_MINUTES if long else SHORT_MINUTES), is_long=long)
         with progress_bars() as show:
             findings += asyncio.run(_examine(exam, record, show))
     _show(findings, as_json)
@@ -83,9 +79,7 @@ def _exam(
     live = config.live
     rest_url, compact_url, legacy_url = (
         given or configured
-        for given, configured in zip(
-            urls, (live.rest_url, live.compact_url, live.legacy_url), strict=True
-        )
+        for given, configured in zip(urls, (live.rest_url, live.compact_url, live.legacy_url), strict=True)
     )
     is_own = rest_url is None and compact_url is None
     found = find_profile(

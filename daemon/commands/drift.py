@@ -18,9 +18,7 @@ def drift_command(
     runs: Annotated[int, typer.Option(min=1, help="histories per case")] = 12,
     rows: Annotated[int, typer.Option(min=1_200, help="watched in each, hours")] = 4_320,
     horizon: Annotated[int, typer.Option(min=1, help="of the labels, bars")] = 12,
-    gate: Annotated[
-        bool, typer.Option("--gate", help="the gate's errors and power as well")
-    ] = False,
+    gate: Annotated[bool, typer.Option("--gate", help="the gate's errors and power as well")] = False,
     gate_runs: Annotated[int, typer.Option(min=10, help="gates per case")] = 400,
     seed: Annotated[int, typer.Option(help="of every history")] = 1,
     as_json: AsJson = False,
@@ -100,10 +98,6 @@ def _gate_table(rows: list[GateRow], rules: GateOptions) -> Table:
     table = plain_table(["challenger"], heads, title, no_wrap=True)
     for row in rows:
         is_noise = row.accuracy == 0.5
-        verdict = (
-            "power" if not is_noise else "within the level" if row.is_fine else "ABOVE THE LEVEL"
-        )
-        table.add_row(
-            row.case, f"{row.accuracy:.0%}", f"{row.promotions:,}", f"{row.rate:.1%}", verdict
-        )
+        verdict = "power" if not is_noise else "within the level" if row.is_fine else "ABOVE THE LEVEL"
+        table.add_row(row.case, f"{row.accuracy:.0%}", f"{row.promotions:,}", f"{row.rate:.1%}", verdict)
     return table

@@ -67,12 +67,8 @@ def drill_command(state: State, trust_code: TrustCode = False, as_json: AsJson =
         console.print(
             f"restored  {found.inputs:,} inputs in {found.seconds:.1f} s, {found.stepped:,} of them stepped again"
         )
-        console.print(
-            f"lost      {found.lost:,} inputs since; live, the venue's history has their candles"
-        )
-        state_of = (
-            "no digest of that input to compare with" if not found.kept else "as the daemon had it"
-        )
+        console.print(f"lost      {found.lost:,} inputs since; live, the venue's history has their candles")
+        state_of = "no digest of that input to compare with" if not found.kept else "as the daemon had it"
         console.print(
             f"digest    {found.digest[:16]}, {state_of if found.is_equal else 'NOT what the daemon had'}"
         )

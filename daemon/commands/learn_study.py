@@ -19,12 +19,7 @@ from papertape.replay.backtesting.figures import written
 from papertape.replay.config import load_config
 from papertape.replay.research.learn_study.cells import POLICY
 from papertape.replay.research.learn_study.result import StudyFound, flat, recipe_of
-from papertape.replay.research.learn_study.run import (
-    LearnStudyOptions,
-    plain_names,
-    run_study,
-    study_space,
-)
+from papertape.replay.research.learn_study.run import LearnStudyOptions, plain_names, run_study, study_space
 from papertape.replay.research.sweep.axes import parse_axis
 from papertape.replay.research.sweep.space import LIMIT
 from papertape.replay.runtime.allocation import return_large_arrays

@@ -14,13 +14,7 @@ from papertape.replay.tapes.timestamps import utc_text
 CONTENDERS: Final = ("challenger", "champion", "logistic", "majority")
 MOST_GROUPS: Final = 12  # of inputs that a table shows
 _SCORES: Final = ("accuracy", "log_loss", "brier", "ece", "auc", "mcc")
-_TITLES: Final = {
-    "log_loss": "log-loss",
-    "brier": "Brier",
-    "ece": "ECE",
-    "auc": "AUC",
-    "mcc": "MCC",
-}
+_TITLES: Final = {"log_loss": "log-loss", "brier": "Brier", "ece": "ECE", "auc": "AUC", "mcc": "MCC"}
 
 
 def attempts_table(attempts: Sequence[Mapping[str, Any]]) -> Table:
@@ -61,18 +55,14 @@ def scores_table(title: str, contenders: Mapping[str, Mapping[str, Any]]) -> Tab
     table = plain_table([""], [_TITLES.get(name, name) for name in ("rows", *_SCORES)], title)
     for name in sorted(contenders, key=lambda n: CONTENDERS.index(n) if n in CONTENDERS else 9):
         scores = contenders[name]
-        table.add_row(
-            name, f"{scores.get('rows', 0):,}", *(_number(scores.get(score)) for score in _SCORES)
-        )
+        table.add_row(name, f"{scores.get('rows', 0):,}", *(_number(scores.get(score)) for score in _SCORES))
     return table
 
 
 def worth_table(worth: Mapping[str, Any]) -> Table:
     """Return what groups of inputs are worth on unseen rows, the most first: by how much log-loss rises without them."""
     groups = worth["groups"]
-    title = (
-        f"worth of inputs that say the same thing, on {worth['rows']:,} rows not seen in training"
-    )
+    title = f"worth of inputs that say the same thing, on {worth['rows']:,} rows not seen in training"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("inputs", overflow="fold")
     table.add_column("worth × 1,000", justify="right")
@@ -81,9 +71,7 @@ def worth_table(worth: Mapping[str, Any]) -> Table:
         limits = (group["lower"], group["upper"])
         shown = [f"{1_000.0 * limit:+.2f}" if limit is not None else "–" for limit in limits]
         table.add_row(
-            escape(", ".join(group["inputs"])),
-            f"{1_000.0 * group['value']:+.2f}",
-            " … ".join(shown),
+            escape(", ".join(group["inputs"])), f"{1_000.0 * group['value']:+.2f}", " … ".join(shown)
         )
     if len(groups) > MOST_GROUPS:
         rest = sum(group["value"] for group in groups[MOST_GROUPS:])
@@ -97,9 +85,7 @@ def shadow_lines(attempts: Sequence[Mapping[str, Any]], found: Mapping[str, Any]
     if (trades := found.get("challenger", {}).get("paper_trades")) is not None:
         total = found["challenger"]["paper_return"]
         each = f", {total / trades:+.3%} each" if trades else ""
-        lines.append(
-            f"in the shadow: {trades:,} paper trades after costs{each}, {total:+.2%} together"
-        )
+        lines.append(f"in the shadow: {trades:,} paper trades after costs{each}, {total:+.2%} together")
     if (seeds := found.get("challenger", {}).get("seeds")) is not None:
         challenger = found["challenger"]
         lines.append(

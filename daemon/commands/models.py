@@ -20,9 +20,7 @@ from papertape.replay.learning.settings import settings_of
 from papertape.replay.learning.unseen.comparison import compare_models, settings_for
 from papertape.replay.tapes.timestamps import utc_text
 
-models_app = typer.Typer(
-    help="The model store: versions, the champion, rollback.", no_args_is_help=True
-)
+models_app = typer.Typer(help="The model store: versions, the champion, rollback.", no_args_is_help=True)
 
 Version = Annotated[int, typer.Argument(help="a version in the store", min=1, show_default=False)]
 
@@ -47,9 +45,7 @@ def compare_command(
     artefacts = [read_artefact(models.read(version)) for version in (first, second)]
     frames = {model.record.timeframe for model in artefacts}
     if len(frames) != 1:
-        raise DataError(
-            f"compare: the models read different timeframes: {', '.join(sorted(frames))}"
-        )
+        raise DataError(f"compare: the models read different timeframes: {', '.join(sorted(frames))}")
     config = load_config(None, [f'data.timeframe="{frames.pop()}"', *(changes or ())])
     config = with_tapes(config, tape)
     tapes = sorted(load_tapes(config), key=lambda one: one.symbol)
@@ -58,18 +54,14 @@ def compare_command(
     signals = config.signals.model_copy(update={"model_features": features})
     config = config.model_copy(update={"signals": signals})
     settings = settings_for(artefacts[0], settings_of(config, spec))
-    found = compare_models(
-        artefacts[0], artefacts[1], rows_of(config, spec, tapes, settings), settings
-    )
+    found = compare_models(artefacts[0], artefacts[1], rows_of(config, spec, tapes, settings), settings)
     if as_json:
         values = {**found._asdict(), "difference": found.difference._asdict()}
         print_json({**values, "versions": [first, second]})
         return
     names = (f"model {first}", f"model {second}", "share of rises")
     span = f"{utc_text(found.start_ms)} … {utc_text(found.end_ms)}"
-    console.print(
-        scores_table(f"{span}, seen by neither", dict(zip(names, found.scores, strict=True)))
-    )
+    console.print(scores_table(f"{span}, seen by neither", dict(zip(names, found.scores, strict=True))))
     better = found.difference
     sure = "" if better.lower <= 0.0 <= better.upper else ", surely"
     winner = first if better.value > 0.0 else second
@@ -149,13 +141,9 @@ def rollback_command(store: ModelFolder = None) -> None:
 def fit_command(
     tape: OneTape = None,
     until: Annotated[str | None, typer.Option(help="last day or time it may see, UTC")] = None,
-    timeframe: Annotated[
-        str | None, typer.Option(help="of the strategy; default: the tape's")
-    ] = None,
+    timeframe: Annotated[str | None, typer.Option(help="of the strategy; default: the tape's")] = None,
     horizon: Annotated[int, typer.Option(min=1, help="bars ahead that it looks")] = 12,
-    feature: Annotated[
-        list[str] | None, typer.Option(help="repeatable; default: the built-in list")
-    ] = None,
+    feature: Annotated[list[str] | None, typer.Option(help="repeatable; default: the built-in list")] = None,
     l2: Annotated[float, typer.Option(help="penalty on the coefficients")] = 1.0,
     store: ModelFolder = None,
     as_json: AsJson = False,

@@ -32,22 +32,14 @@ _DEFAULTS = PathOptions()
 def montecarlo_command(
     source: Annotated[
         Path | None,
-        typer.Argument(
-            help="a TOML file, or a result folder; none: the defaults", show_default=False
-        ),
+        typer.Argument(help="a TOML file, or a result folder; none: the defaults", show_default=False),
     ] = None,
-    paths: Annotated[
-        int, typer.Option(min=1, help="of each kind that draws a result")
-    ] = _DEFAULTS.paths,
+    paths: Annotated[int, typer.Option(min=1, help="of each kind that draws a result")] = _DEFAULTS.paths,
     markets: Annotated[
         int, typer.Option(min=1, help="of each kind that replays a configuration")
     ] = _DEFAULTS.markets,
-    ruin: Annotated[
-        float, typer.Option(help="the loss of capital that is called ruin")
-    ] = _DEFAULTS.ruin,
-    skip: Annotated[
-        float, typer.Option(help="share of trades that a path leaves out")
-    ] = _DEFAULTS.skip,
+    ruin: Annotated[float, typer.Option(help="the loss of capital that is called ruin")] = _DEFAULTS.ruin,
+    skip: Annotated[float, typer.Option(help="share of trades that a path leaves out")] = _DEFAULTS.skip,
     costs: Annotated[
         float, typer.Option(help="the most times that costs are paid once more")
     ] = _DEFAULTS.costs,
@@ -61,17 +53,13 @@ def montecarlo_command(
         int, typer.Option(min=0, help="the most base candles that fills come later")
     ] = _DEFAULTS.delay,
     training: Annotated[
-        str,
-        typer.Option(help="of models: none take part; run: the run's on every path; anew: each"),
+        str, typer.Option(help="of models: none take part; run: the run's on every path; anew: each")
     ] = _DEFAULTS.training,
-    seed: Annotated[
-        int, typer.Option(min=0, help="the same one draws the same paths")
-    ] = _DEFAULTS.seed,
+    seed: Annotated[int, typer.Option(min=0, help="the same one draws the same paths")] = _DEFAULTS.seed,
     tape: Tapes = None,
     changes: Changes = None,
     out: Annotated[
-        Path | None,
-        typer.Option(help="folder; default: the result's, results/montecarlo of a configuration"),
+        Path | None, typer.Option(help="folder; default: the result's, results/montecarlo of a configuration")
     ] = None,
     workers: Workers = None,
     as_json: AsJson = False,
@@ -134,8 +122,7 @@ def _table(found: MonteCarlo) -> Table:
             f"{row['paths']:,}",
             " · ".join(f"{value:+.1%}" for value in row["total"]),
             " · ".join(f"{value:.1%}" for value in row["drawdown"]),
-            " · ".join(f"{value:,.0f}" for value in row["underwater"])
-            + f" {row['underwater_unit']}",
+            " · ".join(f"{value:,.0f}" for value in row["underwater"]) + f" {row['underwater_unit']}",
             f"{row['loss']:.1%}",
             f"{row['ruin']:.1%}",
         )

@@ -56,15 +56,12 @@ def optimize_command(
         int, typer.Option(min=0, help="stretches of the candles whose mean counts; 0: all at once")
     ] = 0,
     prune: Annotated[
-        bool,
-        typer.Option(help="with --windows: give up a trial that is behind half of those before"),
+        bool, typer.Option(help="with --windows: give up a trial that is behind half of those before")
     ] = True,
     sampler: Annotated[
         str, typer.Option(help="auto, tpe, cmaes or nsga2; auto: tpe, of several goals nsga2")
     ] = AUTO,
-    batch: Annotated[
-        int, typer.Option(help="trials that are proposed before any of them is told")
-    ] = BATCH,
+    batch: Annotated[int, typer.Option(help="trials that are proposed before any of them is told")] = BATCH,
     seed: DrawSeed = 1,
     tape: Tapes = None,
     changes: Changes = None,

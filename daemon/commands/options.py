@@ -22,8 +22,7 @@ DaemonUrl = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
 OneTape = Annotated[str | None, typer.Option(help="a tape; default: the embedded sample")]
 Tapes = Annotated[
-    list[str] | None,
-    typer.Option("--tape", help="a name in the store or a file; repeat for a portfolio"),
+    list[str] | None, typer.Option("--tape", help="a name in the store or a file; repeat for a portfolio")
 ]
 DrawCount = Annotated[int | None, typer.Option(help="so many at random in place of all")]
 Top = Annotated[int, typer.Option(min=1, max=1_000, help="how many are shown")]
@@ -31,14 +30,12 @@ TrialLimit = Annotated[int, typer.Option(min=1, help="the most trials")]
 DrawSeed = Annotated[int, typer.Option(min=0, help="of the draws")]
 Workers = Annotated[int | None, typer.Option(min=1, help="processes; default: one per core")]
 Dask = Annotated[
-    str | None,
-    typer.Option(help="a Dask scheduler, tcp://HOST:8786: its workers in place of processes here"),
+    str | None, typer.Option(help="a Dask scheduler, tcp://HOST:8786: its workers in place of processes here")
 ]
 Shared = Annotated[
     bool,
     typer.Option(
-        "--shared",
-        help="share the trials with every shell that runs this command into the same --out",
+        "--shared", help="share the trials with every shell that runs this command into the same --out"
     ),
 ]
 State = Annotated[Path, typer.Argument(help="a state directory", show_default=False)]

@@ -17,9 +17,7 @@ def recipe_study_command(
     years: Annotated[float, typer.Option(min=0.1, max=40.0, help="of noise")] = 4.0,
     months: Annotated[int, typer.Option(min=1, max=480, help="of an edge")] = 12,
     horizon: Annotated[int, typer.Option(min=1, help="of the labels, bars of an hour")] = 12,
-    alpha: Annotated[
-        float, typer.Option(min=0.001, max=0.49, help="chance that noise ever passes")
-    ] = 0.05,
+    alpha: Annotated[float, typer.Option(min=0.001, max=0.49, help="chance that noise ever passes")] = 0.05,
     seed: Annotated[int, typer.Option(min=0, help="of every history")] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -30,9 +28,7 @@ def recipe_study_command(
 
     Example: papertape recipe-study --runs 10 --years 0.5
     """
-    options = RecipeStudyOptions(
-        runs=runs, years=years, months=months, horizon_bars=horizon, seed=seed
-    )
+    options = RecipeStudyOptions(runs=runs, years=years, months=months, horizon_bars=horizon, seed=seed)
     rules = RecipeOptions(alpha)
     with progress_bars() as show:
         rows = list(recipe_study(options, rules, show))

@@ -11,12 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from papertape.daemon.commands.learning_tables import (
-    attempts_table,
-    decisions,
-    scores_table,
-    shadow_lines,
-)
+from papertape.daemon.commands.learning_tables import attempts_table, decisions, scores_table, shadow_lines
 from papertape.daemon.commands.options import Changes, ConfigFile, Tapes, with_tapes
 from papertape.daemon.commands.output import console, print_json, progress_bars, say, since_start_s
 from papertape.daemon.commands.terminal import plain_table
@@ -42,8 +37,7 @@ def replay_command(
     changes: Changes = None,
     out: _Out = Path("results/latest"),
     holdout: Annotated[
-        bool,
-        typer.Option("--holdout", help="read what is held out: once, and put on record before"),
+        bool, typer.Option("--holdout", help="read what is held out: once, and put on record before")
     ] = False,
     as_json: _AsJson = False,
 ) -> None:
@@ -65,9 +59,7 @@ def demo_command(out: _Out = Path("results/demo"), as_json: _AsJson = False) -> 
 
     Example: papertape demo
     """
-    with resources.as_file(
-        resources.files("papertape.replay.config").joinpath("demo.toml")
-    ) as path:
+    with resources.as_file(resources.files("papertape.replay.config").joinpath("demo.toml")) as path:
         config = load_config(path)
     show(run(config), out, as_json)
 
@@ -167,11 +159,8 @@ def _metric_table(result: Result) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     for label, name, kind in FIGURES:
         value = result.metrics.get(name)
-        if value is None:
-            shown = f"– ({result.undefined.get(name, 'undefined')})"
-        else:
-            shown = written(value, kind)
-        table.add_row(label, shown)
+        undefined = f"– ({result.undefined.get(name, 'undefined')})"
+        table.add_row(label, undefined if value is None else written(value, kind))
     return table
 
 
@@ -181,8 +170,7 @@ def _sensitivity_table(result: Result) -> Table:
     for row in result.summary["sensitivity"]:
         cells = [row["total_return"], row["sharpe"], row["max_drawdown"]]
         shown = [
-            written(value, kind)
-            for value, kind in zip(cells, ("percent", "number", "percent"), strict=True)
+            written(value, kind) for value, kind in zip(cells, ("percent", "number", "percent"), strict=True)
         ]
         table.add_row(row["name"], *shown, f"{int(row['trades']):,}")
     return table

@@ -41,15 +41,13 @@ def run_command(
     ] = None,
     state: Annotated[Path | None, typer.Option(help="in place of daemon.state")] = None,
     tape: Annotated[
-        list[str] | None,
-        typer.Option(help="what the local exchange streams, repeatable; none: the sample"),
+        list[str] | None, typer.Option(help="what the local exchange streams, repeatable; none: the sample")
     ] = None,
     speed: Annotated[
         float | None, typer.Option(help="of the local exchange's clock; in place of live.speed")
     ] = None,
     chapter: Annotated[
-        str | None,
-        typer.Option(help="go on with a configuration that decides otherwise, under this name"),
+        str | None, typer.Option(help="go on with a configuration that decides otherwise, under this name")
     ] = None,
     chapter_positions: Annotated[
         Literal["keep", "close"] | None,
@@ -113,9 +111,7 @@ def _streamed(settings: Config) -> list[Tape]:
     return [tape.between(data.start, data.end) for tape in tapes]
 
 
-def _run(
-    settings: Config, tapes: list[Tape], hooks: Hooks, chapter: Opening | None = None
-) -> RunningDaemon:
+def _run(settings: Config, tapes: list[Tape], hooks: Hooks, chapter: Opening | None = None) -> RunningDaemon:
     """Run a daemon in a loop of the configured kind."""
     is_paced = bool(tapes) and settings.live.speed != 1.0
 
@@ -126,9 +122,7 @@ def _run(
         operation = Operation(settings, identity, is_paced=is_paced, secrets=secrets)
         open_feed = opener(identity, tapes)
         hung = _notifying(operation.hang_on(hooks), identity, told, operation)
-        return await serve(
-            identity, open_feed, hung, is_virtual=is_paced, has_jobs=True, chapter=chapter
-        )
+        return await serve(identity, open_feed, hung, is_virtual=is_paced, has_jobs=True, chapter=chapter)
 
     make_loop = partial(PacedLoop, settings.live.speed) if is_paced else _loop_factory(settings)
     with asyncio.Runner(loop_factory=make_loop) as runner:
@@ -142,9 +136,7 @@ def _run(
         return daemon
 
 
-def _notifying(
-    hooks: Hooks, identity: Identity, told: Addresses | None, operation: Operation
-) -> Hooks:
+def _notifying(hooks: Hooks, identity: Identity, told: Addresses | None, operation: Operation) -> Hooks:
     """Return hooks that people are told from, if somebody is to be told."""
     settings = identity.config.notifications
     if told is None:

@@ -20,12 +20,7 @@ from papertape.replay.config import Config, make_config
 from papertape.replay.events.events import in_timeframe, market_events
 from papertape.replay.events.export import EVENTS_FILE, FEATURES_FILE, write_events, write_features
 from papertape.replay.events.study import HORIZONS, StudyOptions, StudySeries, study
-from papertape.replay.report.event_study import (
-    sentence,
-    series_section,
-    study_section,
-    verdict_sentence,
-)
+from papertape.replay.report.event_study import sentence, series_section, study_section, verdict_sentence
 from papertape.replay.research.series_study import series_lanes, study_series
 from papertape.replay.runtime.files import write_whole
 from papertape.replay.tapes.own_features import with_own
@@ -34,9 +29,7 @@ from papertape.replay.tapes.store import Tape
 _STUDY_FILE = "study.parquet"
 _SECTION_FILE = "study.json"  # what a report shows of it
 _SHOWN = 20  # rows of the study on the terminal; the file has all
-Timeframes = Annotated[
-    list[str] | None, typer.Option(help="longer than the tape's; repeat for several")
-]
+Timeframes = Annotated[list[str] | None, typer.Option(help="longer than the tape's; repeat for several")]
 
 
 def features_command(
@@ -46,9 +39,7 @@ def features_command(
     ] = None,
     feature: Annotated[
         list[str] | None,
-        typer.Option(
-            help="such as ema_12, or module:name of yours; repeatable; default: every built-in one"
-        ),
+        typer.Option(help="such as ema_12, or module:name of yours; repeatable; default: every built-in one"),
     ] = None,
     timeframe: Annotated[str | None, typer.Option(help="longer than the tape's")] = None,
     events: Annotated[bool, typer.Option(help="market structure as well")] = True,
@@ -59,9 +50,7 @@ def features_command(
 
     Example: papertape features --tape BTCUSDT --feature rsi_14 --feature macd --out seen
     """
-    requests, own = with_own(
-        feature or [name for name, row in FEATURES.items() if not row.is_series]
-    )
+    requests, own = with_own(feature or [name for name, row in FEATURES.items() if not row.is_series])
     for request in requests:
         _refuse_joined(request)
     plan_features(requests, own=own)
@@ -103,8 +92,7 @@ def _refuse_joined(request: str) -> None:
 
 def study_command(
     tape: Annotated[
-        list[str] | None,
-        typer.Option(help="a name in the store or a file; repeatable; default: the sample"),
+        list[str] | None, typer.Option(help="a name in the store or a file; repeatable; default: the sample")
     ] = None,
     timeframe: Timeframes = None,
     horizon: Annotated[
@@ -174,7 +162,7 @@ def _named(tapes: list[str], series: list[str]) -> Config:
         if not (symbol and path):
             raise ConfigError(f"--series {word}: write it like funding.BTCUSDT=funding.csv")
         if name not in SERIES_NAMES:
-            raise ConfigError(f"--series {word}: {name!r} is no series{did_you_mean(name, SERIES_NAMES)}")  # fmt: skip
+            raise ConfigError(f"--series {word}: {name!r} is no series{did_you_mean(name, SERIES_NAMES)}")
         if symbol in data.setdefault(name, {}):
             raise ConfigError(f"--series: {name} of {symbol} is named twice")
         data[name][symbol] = path
@@ -198,8 +186,17 @@ def _study_table(table: pd.DataFrame) -> Table:
     for name in ("symbol", "frame", "event", "bars"):
         shown.add_column(name, no_wrap=True)
     for name in (
-        "count", "mean bps", "random", "excess (95 %)", "hit", "random", "fav ATR", "adv ATR", "net", "q",
-    ):  # fmt: skip
+        "count",
+        "mean bps",
+        "random",
+        "excess (95 %)",
+        "hit",
+        "random",
+        "fav ATR",
+        "adv ATR",
+        "net",
+        "q",
+    ):
         shown.add_column(name, justify="right", no_wrap=True)
     for row in table.head(_SHOWN).to_dict("records"):
         shown.add_row(*map(escape, _cells({str(name): value for name, value in row.items()})))
@@ -208,9 +205,7 @@ def _study_table(table: pd.DataFrame) -> Table:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     event = f"{row['kind']} {row['scale']}".strip()
-    interval = (
-        f"{row['excess_bps']:+.1f} ({row['excess_low_bps']:+.1f} … {row['excess_high_bps']:+.1f})"
-    )
+    interval = f"{row['excess_bps']:+.1f} ({row['excess_low_bps']:+.1f} … {row['excess_high_bps']:+.1f})"
     q_value = "–" if pd.isna(row["q_value"]) else f"{row['q_value']:.3f}"
     return [
         row["symbol"],

@@ -30,9 +30,7 @@ def sim_command(
         typer.Option(help="a name in the store or a file, repeatable; none: the embedded sample"),
     ] = None,
     speed: Annotated[float, typer.Option(help="venue seconds per second")] = 1.0,
-    faults: Annotated[
-        int | None, typer.Option(help="seed of what goes wrong; none: nothing")
-    ] = None,
+    faults: Annotated[int | None, typer.Option(help="seed of what goes wrong; none: nothing")] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,12 +39,9 @@ def sim_command(
         ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="REST and websocket; 0: any")] = 0,
-    legacy_port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="the legacy websocket; 0: any")
-    ] = 0,
+    legacy_port: Annotated[int, typer.Option(min=0, max=65_535, help="the legacy websocket; 0: any")] = 0,
     history: Annotated[
-        int | None,
-        typer.Option(min=0, help="candles in the past; default: 1,000, at most half the tape"),
+        int | None, typer.Option(min=0, help="candles in the past; default: 1,000, at most half the tape")
     ] = None,
     candles: Annotated[
         int | None, typer.Option(min=1, help="to stream; default: the whole rest of the tape")
@@ -117,9 +112,7 @@ def _placed(
     if history is None:
         history = min(_HISTORY, len(first.candles) // 2)
     if history >= len(first.candles):
-        raise ConfigError(
-            f"--history {history}: {first.name} has {len(first.candles):,} candles; give fewer"
-        )
+        raise ConfigError(f"--history {history}: {first.name} has {len(first.candles):,} candles; give fewer")
     start_ms = int(first.candles["open_ms"][history])
     if candles is not None:
         last_ms = start_ms + (candles - 1) * first.length_ms
@@ -150,9 +143,7 @@ async def _follow(venue: Venue, start_ms: int, end_ms: int) -> bool:
     with progress_bars() as on_progress:
         over, stopped = asyncio.create_task(venue.finished()), asyncio.create_task(stop.wait())
         while not (over.done() or stopped.done()):
-            await asyncio.wait(
-                {over, stopped}, timeout=_REPORT_EVERY_S, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait({over, stopped}, timeout=_REPORT_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
             done_s = (min(venue.clock.now_ms(), end_ms) - start_ms) // 1000
             on_progress("streamed, in seconds", done_s, (end_ms - start_ms) // 1000)
         if over.done():
@@ -168,11 +159,7 @@ def _announce(
     venue: Venue, tapes: Sequence[Tape], faults: Faults, spans: Sequence[str], as_json: bool
 ) -> None:
     symbols, end_ms = [tape.symbol for tape in tapes], _end_ms(tapes)
-    urls = {
-        "rest_url": venue.rest_url,
-        "compact_url": venue.compact_url,
-        "legacy_url": venue.legacy_url,
-    }
+    urls = {"rest_url": venue.rest_url, "compact_url": venue.compact_url, "legacy_url": venue.legacy_url}
     if as_json:
         planned = [fault._asdict() for fault in faults]
         told = {"symbols": symbols, "end_ms": end_ms, "spans": list(spans), "faults": planned}

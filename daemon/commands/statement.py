@@ -104,9 +104,7 @@ def _accounts(booked: Booked) -> dict[str, dict[str, int]]:
     return found
 
 
-def _plain(
-    booked: Booked, accounts: dict[str, dict[str, int]], difference: int | None
-) -> dict[str, Any]:
+def _plain(booked: Booked, accounts: dict[str, dict[str, int]], difference: int | None) -> dict[str, Any]:
     unit = booked.units_per_quote
     return {
         "accounts": {n: {column: v / unit for column, v in each.items()} for n, each in accounts.items()},
@@ -116,7 +114,7 @@ def _plain(
         "market_changes": [one._asdict() for one in told_changes(booked.changes, booked.symbols)],
         "compared_with": booked.curve,
         "difference": None if difference is None else difference / unit,
-    }  # fmt: skip
+    }
 
 
 def _print(booked: Booked, accounts: dict[str, dict[str, int]], difference: int | None) -> None:
@@ -137,9 +135,7 @@ def _print(booked: Booked, accounts: dict[str, dict[str, int]], difference: int 
     if difference is None:
         say(f"cash {cash}: the equity curve does not reach that far yet")
     elif difference:
-        say(
-            f"DIFFERS: cash {cash}, and {booked.curve} says {_counted(difference, decimals, '+,')} beside it"
-        )
+        say(f"DIFFERS: cash {cash}, and {booked.curve} says {_counted(difference, decimals, '+,')} beside it")
     else:
         say(f"cash {cash} is that of {booked.curve}")
 

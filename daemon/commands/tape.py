@@ -55,9 +55,7 @@ def import_command(
     found = Store(store)
     for made in imports:  # every refusal comes before the first file is written
         found.prepare(made.tape, replace=replace, merge=merge, keep=options.keep)
-    paths = [
-        found.save(made.tape, replace=replace, merge=merge, keep=options.keep) for made in imports
-    ]
+    paths = [found.save(made.tape, replace=replace, merge=merge, keep=options.keep) for made in imports]
     _show_imports(imports, paths, as_json)
 
 
@@ -89,9 +87,7 @@ def _show_imports(imports: list[Imported], paths: list[Path], as_json: bool) -> 
 @tape_app.command("check")
 @with_file_options
 def check_command(
-    names: Annotated[
-        list[str], typer.Argument(help="files, or names in the store", show_default=False)
-    ],
+    names: Annotated[list[str], typer.Argument(help="files, or names in the store", show_default=False)],
     options: Options,
     store: TapeFolder = None,
     as_json: AsJson = False,
@@ -128,12 +124,7 @@ def list_command(store: TapeFolder = None, as_json: AsJson = False) -> None:
     found = Store(store)
     entries = found.entries()
     if as_json:
-        print_json(
-            [
-                {"name": e.name, "path": str(e.path), "problem": e.problem, **e.about}
-                for e in entries
-            ]
-        )
+        print_json([{"name": e.name, "path": str(e.path), "problem": e.problem, **e.about} for e in entries])
     elif entries:
         console.print(tape_table(entries))
         for entry in entries:

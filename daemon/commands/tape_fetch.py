@@ -23,25 +23,17 @@ def fetch_command(
     symbol: Annotated[str, typer.Argument(help="for example BTCUSD", show_default=False)],
     start: Annotated[str, typer.Option(help="first candle, UTC: 2024-01-01 or 2024-01-01 13:00")],
     venue: Annotated[str, typer.Option(help="delta, or a ccxt id such as binance")] = "delta",
-    profile: Annotated[
-        str, typer.Option(help=f"Delta's environment: {', '.join(PROFILES)}")
-    ] = "india",
+    profile: Annotated[str, typer.Option(help=f"Delta's environment: {', '.join(PROFILES)}")] = "india",
     timeframe: Annotated[str, typer.Option(help="for example 1h")] = "1h",
-    end: Annotated[
-        str | None, typer.Option(help="last candle, a bare date whole; default: now")
-    ] = None,
+    end: Annotated[str | None, typer.Option(help="last candle, a bare date whole; default: now")] = None,
     fallback: Annotated[
-        list[str] | None,
-        typer.Option(help="asked when those before fail: binance, or binance:BTC/USDT"),
+        list[str] | None, typer.Option(help="asked when those before fail: binance, or binance:BTC/USDT")
     ] = None,
     rest_url: Annotated[
-        str | None,
-        typer.Option(help="asked in place of --venue's address, for example a local one"),
+        str | None, typer.Option(help="asked in place of --venue's address, for example a local one")
     ] = None,
     store: TapeFolder = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="fetch what is stored once more")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="fetch what is stored once more")] = False,
     as_json: AsJson = False,
 ) -> None:
     """

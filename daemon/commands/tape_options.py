@@ -17,8 +17,7 @@ Venue = Annotated[str | None, typer.Option(help="for example binance-spot; binan
 Symbol = Annotated[str | None, typer.Option(help="for example BTCUSDT")]
 Timeframe = Annotated[str | None, typer.Option(help="must agree with the stamps, for example 1h")]
 Columns = Annotated[
-    str | None,
-    typer.Option(help="tables: time=ts,open=o,high=h,low=l,close=c,volume=v; time=day+clock"),
+    str | None, typer.Option(help="tables: time=ts,open=o,high=h,low=l,close=c,volume=v; time=day+clock")
 ]
 Decimal = Annotated[str | None, typer.Option(help="tables: the sign before the fraction")]
 Thousands = Annotated[str | None, typer.Option(help="tables: the sign between thousands")]
@@ -28,22 +27,14 @@ DateFormat = Annotated[
 TimeZone = Annotated[
     str | None, typer.Option(help="tables: of times that name none, for example Europe/Berlin")
 ]
-NoVolume = Annotated[
-    bool, typer.Option("--no-volume", help="tables: none was recorded; it stands as zero")
-]
+NoVolume = Annotated[bool, typer.Option("--no-volume", help="tables: none was recorded; it stands as zero")]
 KeepOf = Annotated[
-    Literal["first", "last"] | None,
-    typer.Option("--keep", help="of different candles of one stamp"),
+    Literal["first", "last"] | None, typer.Option("--keep", help="of different candles of one stamp")
 ]
-DropBad = Annotated[
-    bool, typer.Option("--drop-bad", help="leave out rows that break a candle's rules")
-]
-Kind = Annotated[
-    Literal["spot", "linear", "inverse"] | None, typer.Option(help="default: by the venue")
-]
+DropBad = Annotated[bool, typer.Option("--drop-bad", help="leave out rows that break a candle's rules")]
+Kind = Annotated[Literal["spot", "linear", "inverse"] | None, typer.Option(help="default: by the venue")]
 VolumeIn = Annotated[
-    Literal["base", "contracts", "quote"] | None,
-    typer.Option("--volume-unit", help="what the file counts"),
+    Literal["base", "contracts", "quote"] | None, typer.Option("--volume-unit", help="what the file counts")
 ]
 ContractValue = Annotated[
     float | None, typer.Option(help="base units per contract, with --volume-unit contracts")

@@ -23,10 +23,13 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        sign if sign in "\n\t" or unicodedata.category(sign) not in ("Cc", "Cf", "Co", "Cn")
-        else f"\\x{ord(sign):02x}" if ord(sign) < 256 else f"\\u{ord(sign):04x}"
+        sign
+        if sign in "\n\t" or unicodedata.category(sign) not in ("Cc", "Cf", "Co", "Cn")
+        else f"\\x{ord(sign):02x}"
+        if ord(sign) < 256
+        else f"\\u{ord(sign):04x}"
         for sign in text
-    )  # fmt: skip
+    )
 
 
 class Terminal(Console):
@@ -85,11 +88,7 @@ def _part(table: Table, indices: Sequence[int], *, is_first: bool) -> Table:
 
 
 def plain_table(
-    texts: Sequence[str],
-    numbers: Sequence[str] = (),
-    title: str | None = None,
-    *,
-    no_wrap: bool = False,
+    texts: Sequence[str], numbers: Sequence[str] = (), title: str | None = None, *, no_wrap: bool = False
 ) -> Table:
     """Return a table without lines: heads of texts, then heads of numbers, which stand to the right."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)

@@ -97,7 +97,14 @@ def _positions(status: Status) -> Table | Text:
         return Text("flat", style="dim")
     table = _table("position", "size", "entry", "last", "result", "stop", "target")
     for each in status.positions:
-        numbers = (each.quantity, each.entry_price, each.last_price, each.unrealised_pnl, each.stop_price, each.target_price)  # fmt: skip
+        numbers = (
+            each.quantity,
+            each.entry_price,
+            each.last_price,
+            each.unrealised_pnl,
+            each.stop_price,
+            each.target_price,
+        )
         cells = [Text("–" if value is None else f"{value:,.10g}") for value in numbers]
         result = f"{each.unrealised_pnl:+,.{status.account.money_places}f}"
         cells[3] = Text(result, style=_tone(each.unrealised_pnl))
@@ -111,7 +118,14 @@ def _orders(status: Status) -> Table | Text:
     table = _table("order", "side", "kind", "size", "at", "tag")
     for each in status.orders:
         at = each.trigger_price if each.trigger_price is not None else each.limit_price
-        words = (each.symbol, each.side, each.kind, f"{each.quantity:,.10g}", "–" if at is None else f"{at:,.10g}", each.tag)  # fmt: skip
+        words = (
+            each.symbol,
+            each.side,
+            each.kind,
+            f"{each.quantity:,.10g}",
+            "–" if at is None else f"{at:,.10g}",
+            each.tag,
+        )
         table.add_row(*(Text(printable(word)) for word in words))
     return table
 

@@ -34,28 +34,20 @@ _LATEST_MS: Final = 1 << 52
 def train_command(
     config: ConfigFile = None,
     tape: Annotated[
-        list[str] | None,
-        typer.Option(help="a name in the store or a file, repeatable; default: the sample"),
+        list[str] | None, typer.Option(help="a name in the store or a file, repeatable; default: the sample")
     ] = None,
-    state: Annotated[
-        Path | None, typer.Option(help="a daemon's state directory, in place of tapes")
-    ] = None,
-    fresh: Annotated[
-        str | None, typer.Option(help="fetch the newest candles of this symbol first")
-    ] = None,
+    state: Annotated[Path | None, typer.Option(help="a daemon's state directory, in place of tapes")] = None,
+    fresh: Annotated[str | None, typer.Option(help="fetch the newest candles of this symbol first")] = None,
     days: Annotated[
         float | None, typer.Option(min=1.0, help="with --fresh: how many days; default: 90")
     ] = None,
-    venue: Annotated[
-        str | None, typer.Option(help="with --fresh: delta (default), or a ccxt id")
-    ] = None,
+    venue: Annotated[str | None, typer.Option(help="with --fresh: delta (default), or a ccxt id")] = None,
     rest_url: Annotated[
         str | None, typer.Option(help="with --fresh: asked in place of the venue's address")
     ] = None,
     changes: Changes = None,
     store: Annotated[
-        Path | None,
-        typer.Option(help="of models; default: the state's own, $PAPERTAPE_MODELS or models/"),
+        Path | None, typer.Option(help="of models; default: the state's own, $PAPERTAPE_MODELS or models/")
     ] = None,
     is_promoting: Annotated[
         bool, typer.Option("--promote/--no-promote", help="whether a model that passes takes over")

@@ -76,12 +76,8 @@ def show_command(
 
 @trials_app.command("lock")
 def lock_command(
-    tape: Annotated[
-        str, typer.Argument(help="a name in the store or a file; BTCUSDT: the embedded sample")
-    ],
-    start: Annotated[
-        str, typer.Option("--from", help="the first that is held out, in UTC: 2023-01-01")
-    ],
+    tape: Annotated[str, typer.Argument(help="a name in the store or a file; BTCUSDT: the embedded sample")],
+    start: Annotated[str, typer.Option("--from", help="the first that is held out, in UTC: 2023-01-01")],
     as_json: AsJson = False,
 ) -> None:
     """
@@ -96,9 +92,7 @@ def lock_command(
         return
     say(f"{made.symbol}: {made}")
     if made.seen:
-        say(
-            f"! {counted(made.seen, 'trial')} on record, on this very tape, had seen some of them already"
-        )
+        say(f"! {counted(made.seen, 'trial')} on record, on this very tape, had seen some of them already")
 
 
 @trials_app.command("locks")
@@ -117,8 +111,10 @@ def locks_command(as_json: AsJson = False) -> None:
         table.add_column(name)
     for lock in found:
         reading = lock.reading
-        read = ("–", "–") if reading is None else (utc_text(reading.time_ms)[:16], reading.configuration[:12])  # fmt: skip
-        table.add_row(escape(lock.symbol), lock.tape[:12], utc_text(lock.start_ms), utc_text(lock.time_ms)[:16], *read)  # fmt: skip
+        read = ("–", "–") if reading is None else (utc_text(reading.time_ms)[:16], reading.configuration[:12])
+        table.add_row(
+            escape(lock.symbol), lock.tape[:12], utc_text(lock.start_ms), utc_text(lock.time_ms)[:16], *read
+        )
     console.print(table)
 
 
@@ -163,7 +159,5 @@ def _table(found: list[TapeTrials]) -> Table:
             "–" if value is None else f"{value * math.sqrt(DAYS_PER_YEAR):.2f}"
             for value in (one.best, one.worst)
         ]
-        table.add_row(
-            escape(one.symbol), one.tape[:12], f"{one.trials:,}", f"{one.strategies:,}", *annual
-        )
+        table.add_row(escape(one.symbol), one.tape[:12], f"{one.trials:,}", f"{one.strategies:,}", *annual)
     return table

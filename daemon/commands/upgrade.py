@@ -43,9 +43,7 @@ def upgrade_command(
             console.print(f"! the version before kept no table {name}: it is not compared")
         if found.is_equal:
             rows = ", ".join(f"{n:,} {name}" for name, n in found.rows.items() if n)
-            say(
-                f"equal: {found.inputs:,} inputs lead to the same {rows}; digest {found.digest[:16]}"
-            )
+            say(f"equal: {found.inputs:,} inputs lead to the same {rows}; digest {found.digest[:16]}")
         for name, n in found.rows.items():
             changes_of = [change for change in found.changes if change.table == name]
             if changes_of:
@@ -53,8 +51,6 @@ def upgrade_command(
             for change in changes_of[:_SHOWN]:
                 say(f"  {change}")
             if len(changes_of) > _SHOWN:
-                console.print(
-                    f"  … and {len(changes_of) - _SHOWN:,} more; --json lists all of them"
-                )
+                console.print(f"  … and {len(changes_of) - _SHOWN:,} more; --json lists all of them")
     if not found.is_equal:
         raise typer.Exit(_DIFFERS)

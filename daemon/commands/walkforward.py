@@ -37,8 +37,7 @@ from papertape.replay.tapes.timestamps import utc_text
 def walkforward_command(
     config: ConfigFile = None,
     grid: Annotated[
-        list[str] | None,
-        typer.Option(help="strategy.parameters.NAME=5:50:5, as of sweep; repeatable"),
+        list[str] | None, typer.Option(help="strategy.parameters.NAME=5:50:5, as of sweep; repeatable")
     ] = None,
     train: Annotated[str, typer.Option(help="how long each choice looks back")] = "365d",
     test: Annotated[str, typer.Option(help="how long each choice is in force")] = "90d",
@@ -46,10 +45,7 @@ def walkforward_command(
         bool, typer.Option("--anchored", help="every choice looks back to the first candle")
     ] = False,
     purge: Annotated[
-        str,
-        typer.Option(
-            help="before each test, seen by no choice; auto: the longest position or label"
-        ),
+        str, typer.Option(help="before each test, seen by no choice; auto: the longest position or label")
     ] = "auto",
     embargo: Annotated[str, typer.Option(help="beside the purge")] = "0d",
     choose: Annotated[
@@ -139,10 +135,7 @@ def _table(found: WalkResult) -> Table:
 def _cells(row: WindowRow, kind: str) -> list[str]:
     return [
         utc_text(row.window.test_ms).removesuffix(" 00:00"),
-        *(
-            _number(value) if isinstance(value, float) else str(value)
-            for value in row.chosen.values()
-        ),
+        *(_number(value) if isinstance(value, float) else str(value) for value in row.chosen.values()),
         written(row.in_sample, kind),
         written(row.out_of_sample, kind),
         written(row.returned, "percent"),

@@ -17,9 +17,7 @@ from papertape.replay.tapes.timestamps import utc_text
 
 def windows_command(
     config: ConfigFile = None,
-    tape: Annotated[
-        list[str] | None, typer.Option(help="a name in the store or a file, repeatable")
-    ] = None,
+    tape: Annotated[list[str] | None, typer.Option(help="a name in the store or a file, repeatable")] = None,
     days: Annotated[
         list[float] | None, typer.Option(min=1.0, help="length of a window, repeatable; 30 60 90")
     ] = None,
@@ -61,12 +59,16 @@ def _table(found: list[WindowStudy]) -> Table:
             better = window.better.get(name)
             is_first = name == CONTENDERS[0]
             table.add_row(
-                f"{window.days:g} days" if is_first else "", "model" if is_first else name,
-                f"{accuracy.value:.3f}", f"{accuracy.lower:.3f} … {accuracy.upper:.3f}",
-                f"{scores['log_loss']:.4f}", "" if better is None else f"{better.value:+.4f}",
+                f"{window.days:g} days" if is_first else "",
+                "model" if is_first else name,
+                f"{accuracy.value:.3f}",
+                f"{accuracy.lower:.3f} … {accuracy.upper:.3f}",
+                f"{scores['log_loss']:.4f}",
+                "" if better is None else f"{better.value:+.4f}",
                 "" if better is None else f"{better.lower:+.4f} … {better.upper:+.4f}",
-                f"{scores['auc']:.3f}", f"{window.promoted} of {window.models}" if is_first else "",
-            )  # fmt: skip
+                f"{scores['auc']:.3f}",
+                f"{window.promoted} of {window.models}" if is_first else "",
+            )
     return table
 
 

@@ -43,9 +43,7 @@ async def _symbol(history: CcxtHistory, symbol: str, timeframe: str) -> Finding:
         market = find_market(history.exchange, symbol)
         length_ms = timeframe_ms(timeframe)
         now_ms = history.venue_now_ms()
-        rows = await history.candles(
-            market.unified, timeframe, now_ms - (BARS + 1) * length_ms, now_ms
-        )
+        rows = await history.candles(market.unified, timeframe, now_ms - (BARS + 1) * length_ms, now_ms)
     except RestError as error:
         return _row(check, expected, str(error), FindingStatus.FAILED)
     told = f"{len(rows)} of {market.venue} {market.symbol}"

@@ -4,14 +4,7 @@ import asyncio
 from typing import Final
 
 from papertape.daemon.doctor.exam import Exam, OnProgress
-from papertape.daemon.doctor.finding import (
-    LONG_ROWS,
-    NEVER_RUN,
-    Finding,
-    FindingStatus,
-    finding,
-    not_run,
-)
+from papertape.daemon.doctor.finding import LONG_ROWS, NEVER_RUN, Finding, FindingStatus, finding, not_run
 from papertape.daemon.doctor.fixtures import Fixtures
 from papertape.daemon.doctor.listen import PING, Heard, listen, subscription
 from papertape.daemon.doctor.rest import RestExam, clock_finding
@@ -41,10 +34,7 @@ VENUE_ROWS: Final = ("1", "2", "3", "4", "5", "6", "7", "8", "10", "13", "14")
 
 
 async def examine_venue(
-    exam: Exam,
-    clock: Clock,
-    fixtures: Fixtures,
-    on_progress: OnProgress = lambda name, done, total: None,
+    exam: Exam, clock: Clock, fixtures: Fixtures, on_progress: OnProgress = lambda name, done, total: None
 ) -> list[Finding]:
     """Return what is found about a venue, in the order of the reference's rows."""
     url = exam.profile.rest_url
@@ -99,11 +89,7 @@ class _Examination:
             legacy = tasks.create_task(self._legacy())
             other = tasks.create_task(self._global())
             lag = tasks.create_task(self._asker.lag(self._exam.minutes * 60.0))
-            asked = [
-                await self._asker.products(),
-                await self._asker.weeks(),
-                await self._asker.trades(),
-            ]
+            asked = [await self._asker.products(), await self._asker.weeks(), await self._asker.trades()]
             asked.insert(0, await self._asker.candles(await lag))
         streams = await self._judge(heard.result(), thin)
         short, long = streams[:6], streams[6:]
@@ -142,11 +128,7 @@ class _Examination:
             self._on_progress("listening", (time_ms - began_ms) // 1000, int(seconds))
 
         return await listen(
-            self._exam.profile.compact_url,
-            [subscription(channels)],
-            seconds,
-            self._clock,
-            on_frame=on_frame,
+            self._exam.profile.compact_url, [subscription(channels)], seconds, self._clock, on_frame=on_frame
         )
 
     async def _legacy(self) -> Finding:
@@ -174,14 +156,10 @@ class _Examination:
         """Row 14."""
         if not self._exam.global_url:
             return finding("14", FindingStatus.NOT_RUN, "another venue than Delta's own was given")
-        heard = await listen(
-            self._exam.global_url, [PING], GLOBAL_S, self._clock, enough=lambda text: True
-        )
+        heard = await listen(self._exam.global_url, [PING], GLOBAL_S, self._clock, enough=lambda text: True)
         if heard.frames:
             return finding("14", FindingStatus.OK, f"{self._exam.global_url} answers")
-        return finding(
-            "14", FindingStatus.DIFFERS, f"{self._exam.global_url}: {heard.ended or 'silent'}"
-        )
+        return finding("14", FindingStatus.DIFFERS, f"{self._exam.global_url}: {heard.ended or 'silent'}")
 
     async def _judge(self, heard: Heard, thin: str) -> list[Finding]:
         """Return the row about parsing, rows 1 to 5, and the long ones."""
@@ -190,8 +168,11 @@ class _Examination:
         await self._clock.sleep(min(SETTLE_S, self._exam.minutes * 60.0))
         try:
             history = await self._minutes(heard, symbol)
-            quiet = judge_no_trade(heard, thin, await self._minutes(heard, thin)) if thin else \
-                finding("3", FindingStatus.NOT_RUN, "no thin market is known; give --thin")  # fmt: skip
+            quiet = (
+                judge_no_trade(heard, thin, await self._minutes(heard, thin))
+                if thin
+                else finding("3", FindingStatus.NOT_RUN, "no thin market is known; give --thin")
+            )
             final = judge_final_frames(heard, symbol, history)
         except RestError as error:
             quiet = finding("3", FindingStatus.NOT_RUN, str(error))

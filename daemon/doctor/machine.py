@@ -46,9 +46,7 @@ def examine_config(config: Config, name: str) -> Finding:
     except PapertapeError as error:
         return _row(f"configuration {name}", "fit to run", str(error), FindingStatus.FAILED)
     if not config.live.symbols:
-        return _row(
-            f"configuration {name}", "fit to run", "fine; no live.symbols", FindingStatus.OK
-        )
+        return _row(f"configuration {name}", "fit to run", "fine; no live.symbols", FindingStatus.OK)
     told = f"{config.live.venue}, {', '.join(config.live.symbols)} at {config.live.timeframe}"
     return _row(f"configuration {name}", "fit to run", told, FindingStatus.OK)
 
@@ -83,9 +81,7 @@ def _libraries() -> list[Finding]:
 def _cores() -> Finding:
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     told = f"{n_cores or 1} usable"
-    return _row(
-        "cores", "2 or more: one trains", told, _judge((n_cores or 1) >= 2, FindingStatus.DIFFERS)
-    )
+    return _row("cores", "2 or more: one trains", told, _judge((n_cores or 1) >= 2, FindingStatus.DIFFERS))
 
 
 def _disk_space(folder: Path) -> Finding:
@@ -118,10 +114,7 @@ def _fsync(folder: Path) -> Finding:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         return _row(
-            "fsync",
-            "the state's folder can be written to",
-            f"{place}: {reason}",
-            FindingStatus.FAILED,
+            "fsync", "the state's folder can be written to", f"{place}: {reason}", FindingStatus.FAILED
         )
     median_ms = statistics.median(times_ms)
     told = f"{median_ms:.1f} ms, at most {max(times_ms):.1f} ms of {FSYNCS}"
@@ -138,9 +131,7 @@ def _clock() -> Finding:
     if wall_s < EARLIEST_S:
         return _row("clock", "a date of these years", told, FindingStatus.FAILED)
     status = _judge(step_ms <= CLOCK_STEP_MS, FindingStatus.DIFFERS)
-    return _row(
-        "clock", "a date of these years, no steps", f"{told}, steps {step_ms:.1f} ms", status
-    )
+    return _row("clock", "a date of these years, no steps", f"{told}, steps {step_ms:.1f} ms", status)
 
 
 def _kernel_cache() -> Finding:
@@ -156,6 +147,4 @@ def _kernel_cache() -> Finding:
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # only when it was made just now, and is empty
-    return _row(
-        "kernel cache", "can be written to", f"{folder}, {n_kernels} kernels", FindingStatus.OK
-    )
+    return _row("kernel cache", "can be written to", f"{folder}, {n_kernels} kernels", FindingStatus.OK)

@@ -101,11 +101,7 @@ class RestExam:
             told = "12h is refused"
         except RestError as error:
             told = f"12h: {error}"
-        status = (
-            FindingStatus.OK
-            if len(days) == 1 and told == "12h is refused"
-            else FindingStatus.DIFFERS
-        )
+        status = FindingStatus.OK if len(days) == 1 and told == "12h is refused" else FindingStatus.DIFFERS
         return finding("10", status, f"weeks begin on {', '.join(days) or 'no day'}; {told}")
 
     async def trades(self) -> Finding:
@@ -174,9 +170,7 @@ def clock_finding(offset_ms: float | None) -> Finding:
     """Return whether the clocks agree well enough to know when a candle ends."""
     check, expected = "the venue's clock minus ours", "within 5 s; beyond 30 s nothing is traded"
     if offset_ms is None:
-        return Finding(
-            "venue", check, expected, "the venue does not tell its time", FindingStatus.DIFFERS
-        )
+        return Finding("venue", check, expected, "the venue does not tell its time", FindingStatus.DIFFERS)
     size_ms = abs(offset_ms)
     status = FindingStatus.OK if size_ms <= 5_000 else FindingStatus.FAILED
     if 5_000 < size_ms <= 30_000:

@@ -39,15 +39,21 @@ def candles_heard(heard: Heard) -> list[CandleHeard]:
 
 def judge_parsing(heard: Heard) -> Finding:
     """Return whether the client's parser can read what was sent."""
-    bad = Counter(frame.reason for frame in map(parse, (f.text for f in heard.frames))
-                  if isinstance(frame, Bad))  # fmt: skip
+    bad = Counter(
+        frame.reason for frame in map(parse, (f.text for f in heard.frames)) if isinstance(frame, Bad)
+    )
     told = ", ".join(f"{n} {reason}" for reason, n in bad.most_common())
     observed = f"{len(heard.frames):,} frames; {told or 'all read'}"
     if heard.ended:
         observed += f"; {heard.ended}"
     is_good = bool(heard.frames) and not bad
-    return Finding("stream", "the client can read every frame", "all read", observed,
-                   FindingStatus.OK if is_good else FindingStatus.FAILED)  # fmt: skip
+    return Finding(
+        "stream",
+        "the client can read every frame",
+        "all read",
+        observed,
+        FindingStatus.OK if is_good else FindingStatus.FAILED,
+    )
 
 
 def judge_start_stamps(heard: Heard) -> Finding:
@@ -63,9 +69,7 @@ def judge_start_stamps(heard: Heard) -> Finding:
     lacking = [f"{name} {valid[name]} of {n}" for name, n in seen.items() if valid[name] < n]
     if not lacking:
         return finding("1", FindingStatus.OK, f"on every frame of {', '.join(seen)}")
-    return finding(
-        "1", FindingStatus.DIFFERS, f"valid on: {', '.join(lacking)}; the client derives it"
-    )
+    return finding("1", FindingStatus.DIFFERS, f"valid on: {', '.join(lacking)}; the client derives it")
 
 
 def _is_start(start: Any, stamp: Any, timeframe: str) -> bool:
@@ -109,9 +113,7 @@ def judge_no_trade(heard: Heard, symbol: str, history: Rows) -> Finding:
         if row["volume"] == 0.0 and first_ms <= row["open_ms"] <= heard.ended_ms - MINUTE_MS
     ]
     if not quiet:
-        return finding(
-            "3", FindingStatus.NOT_RUN, f"every minute of {symbol} traded; --long waits longer"
-        )
+        return finding("3", FindingStatus.NOT_RUN, f"every minute of {symbol} traded; --long waits longer")
     ways: Counter[str] = Counter()
     for open_ms in quiet:
         frames = [heard.frame for heard in by_open.get(open_ms, [])]
@@ -144,9 +146,7 @@ def judge_heartbeats(heard: Heard) -> Finding:
     """Row 5: the period and the extra fields."""
     beats = [(f.time_ms, f.text) for f in heard.frames if isinstance(parse(f.text), Heartbeat)]
     if len(beats) < 2:
-        return finding(
-            "5", FindingStatus.DIFFERS, f"{len(beats)} heartbeats; pings keep the watchdog fed"
-        )
+        return finding("5", FindingStatus.DIFFERS, f"{len(beats)} heartbeats; pings keep the watchdog fed")
     steps_s = [(b[0] - a[0]) / 1000.0 for a, b in pairwise(beats)]
     period_s = statistics.median(steps_s)
     extra = sorted(orjson.loads(beats[0][1]).keys() - {"type"})

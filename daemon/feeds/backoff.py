@@ -28,9 +28,7 @@ class Backoff:
         """Begin anew: the connection was good."""
         self.n_failures = 0
 
-    def pause_s(
-        self, now_ms: int, *, is_refused: bool = False, in_maintenance: bool = False
-    ) -> float:
+    def pause_s(self, now_ms: int, *, is_refused: bool = False, in_maintenance: bool = False) -> float:
         """
         Return how long to wait now, and count the attempt that follows.
 

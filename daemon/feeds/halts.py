@@ -63,9 +63,7 @@ class Halts:
         self._waiting = [
             each for each in self._waiting if _about(each[1]) != (None, index) or each[0] <= now_ms
         ]
-        due = [
-            e.figures for _, e in self._waiting if isinstance(e, MarketChange) and e.symbol == index
-        ]
+        due = [e.figures for _, e in self._waiting if isinstance(e, MarketChange) and e.symbol == index]
         news = [] if due[-1:] == [telling.now] else [(now_ms, telling.now)]
         self.tell_dated(symbol, [*news, *telling.later])
 

@@ -114,9 +114,7 @@ class History:
         """Return a page of history, however long it takes."""
         return await self._insist(lambda: self._candles(symbol, first_ms, last_ms))
 
-    async def load_products(
-        self, symbols: Iterable[str], known: Container[str] = ()
-    ) -> dict[str, str]:
+    async def load_products(self, symbols: Iterable[str], known: Container[str] = ()) -> dict[str, str]:
         """
         Learn the contracts of some symbols, however long it takes; return what has changed since the last time.
 
@@ -130,9 +128,7 @@ class History:
             product, before = catalogue.get(symbol), self.products.get(symbol)
             is_live = product is not None and product.state == "live"
             if not is_live and before is None and symbol not in known:
-                hint = (
-                    did_you_mean(symbol, catalogue) if product is None else f" now: {product.state}"
-                )
+                hint = did_you_mean(symbol, catalogue) if product is None else f" now: {product.state}"
                 raise ConfigError(f"live.symbols: {symbol!r} is not listed{hint}")
             (self.listed.add if is_live else self.listed.discard)(symbol)
             if product is None:
@@ -163,12 +159,7 @@ class History:
 
     async def _candles(self, symbol: str, first_ms: int, last_ms: int) -> Rows:
         rows = await self._source.candles(
-            symbol,
-            self._timeframe,
-            first_ms,
-            last_ms,
-            volume_scale=self.scale(symbol),
-            include_forming=True,
+            symbol, self._timeframe, first_ms, last_ms, volume_scale=self.scale(symbol), include_forming=True
         )
         self._measure()
         return rows

@@ -25,16 +25,7 @@ from papertape.daemon.journal.writer import Writer
 from papertape.engine.check import refuse_bad
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError, InvariantError
-from papertape.engine.events import (
-    OF_PAUSES,
-    Action,
-    Command,
-    Event,
-    Feed,
-    Halt,
-    MarketChange,
-    SeriesRows,
-)
+from papertape.engine.events import OF_PAUSES, Action, Command, Event, Feed, Halt, MarketChange, SeriesRows
 from papertape.engine.jit import Rows
 from papertape.engine.report import Report
 
@@ -233,9 +224,7 @@ class JournalledFeed:
         self.accepted_s = time.perf_counter()
         received_ms, encoded = self._now_ms(), encode(event)
         # An operator who pauses during the warm-up means it to last.
-        ends = (
-            self.is_warming and isinstance(event, Command) and event.action not in _DURING_WARM_UP
-        )
+        ends = self.is_warming and isinstance(event, Command) and event.action not in _DURING_WARM_UP
 
         def work(journal: Journal) -> int:
             sequence = journal.add_input(encoded, received_ms)
@@ -274,12 +263,7 @@ class Tables:
     """
 
     def __init__(
-        self,
-        feed: JournalledFeed,
-        engine: Engine,
-        writer: Writer,
-        limit_ms: int,
-        closes: CloseKeeper,
+        self, feed: JournalledFeed, engine: Engine, writer: Writer, limit_ms: int, closes: CloseKeeper
     ) -> None:
         self._feed, self._symbols, self._writer = feed, engine.symbols, writer
         self._limit_ms, self._closes = limit_ms, closes
@@ -290,11 +274,7 @@ class Tables:
         feed = self._feed
         self.stepped = sequence = feed.sequence
         late = None if feed.is_warming else Late(feed.received_ms, self._limit_ms)
-        symbols, seen, length_ms = (
-            self._symbols,
-            self._closes.take(report),
-            self._closes.length_ms,
-        )
+        symbols, seen, length_ms = (self._symbols, self._closes.take(report), self._closes.length_ms)
 
         def work(journal: Journal) -> None:
             write_report(journal.connection, report, sequence, symbols, late, seen, length_ms)

@@ -25,7 +25,9 @@ class NoticeKind(StrEnum):
     UNCONFIRMED = "unconfirmed"  # emitted by deadline, the venue's history did not answer
     CONFLICT = "conflict"  # stream and history differed before it was emitted; history won unless detail says
     CORRECTION = "correction"  # history changed after it was emitted; recorded, never applied
-    REJECTED = "rejected"  # a candle was refused; detail: out_of_order, duplicate, bad_ohlc, non_finite, future
+    REJECTED = (
+        "rejected"  # a candle was refused; detail: out_of_order, duplicate, bad_ohlc, non_finite, future
+    )
     DEGRADED = "degraded"  # a subscription is silent; the symbol is polled
     RESTORED = "restored"  # the subscription answers again
     VENUE = "venue"  # maintenance, trading halted or resumed, changed market data; detail says

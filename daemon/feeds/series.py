@@ -39,9 +39,14 @@ PAUSE_MS: Final = 15_000  # beyond it something of a mark's range may be missing
 MOST_CANDLES: Final = 3_000  # kept of a series while no candle comes
 # Settlements have a way of their own (`papertape.daemon.feeds.settlements`).
 _KINDS: Final = {
-    "mark": MARK_PRICE, "mark_premium": MARK_PRICE, "index": INDEX_PRICE, "index_premium": INDEX_PRICE,
-    "open_interest": OPEN_INTEREST, "open_interest_change": OPEN_INTEREST, "long_short_ratio": LONG_SHORT_RATIO,
-}  # fmt: skip
+    "mark": MARK_PRICE,
+    "mark_premium": MARK_PRICE,
+    "index": INDEX_PRICE,
+    "index_premium": INDEX_PRICE,
+    "open_interest": OPEN_INTEREST,
+    "open_interest_change": OPEN_INTEREST,
+    "long_short_ratio": LONG_SHORT_RATIO,
+}
 _PRICES: Final = (MARK_PRICE, INDEX_PRICE)
 
 
@@ -104,9 +109,14 @@ class LiveSeries:
     """
 
     def __init__(
-        self, symbols: Iterable[str], asked: Mapping[tuple[str, int], int], base_ms: int,
-        on_notice: OnNotice, *, fresh_ms: int = FRESH_MS,
-    ) -> None:  # fmt: skip
+        self,
+        symbols: Iterable[str],
+        asked: Mapping[tuple[str, int], int],
+        base_ms: int,
+        on_notice: OnNotice,
+        *,
+        fresh_ms: int = FRESH_MS,
+    ) -> None:
         self._base_ms, self._on_notice, self._fresh_ms = base_ms, on_notice, fresh_ms
         numbers = {symbol: number for number, symbol in enumerate(symbols)}
         self._series = {

@@ -37,9 +37,7 @@ class FundingHistory(Protocol):
     `papertape.replay.sources.delta_rest.DeltaRest` and `papertape.daemon.feeds.ccxt.funding.CcxtFunding` have this shape.
     """
 
-    async def funding(
-        self, symbol: str, first_ms: int, last_ms: int, *, interval_s: int
-    ) -> Sequence[Any]:
+    async def funding(self, symbol: str, first_ms: int, last_ms: int, *, interval_s: int) -> Sequence[Any]:
         """Return settlements with their time in ms and their rate as a fraction, both ends included."""
 
     async def marks(self, symbol: str, first_ms: int, last_ms: int) -> Mapping[int, float]:
@@ -65,9 +63,16 @@ class WithSettlements:
     """
 
     def __init__(
-        self, feed: Any, told: "deque[ChargedFunding]", perpetuals: Mapping[str, Perpetual], history: FundingHistory,
-        base_ms: int, interval_s: Callable[[str], int], on_notice: OnNotice, now_ms: Callable[[], int],
-    ) -> None:  # fmt: skip
+        self,
+        feed: Any,
+        told: "deque[ChargedFunding]",
+        perpetuals: Mapping[str, Perpetual],
+        history: FundingHistory,
+        base_ms: int,
+        interval_s: Callable[[str], int],
+        on_notice: OnNotice,
+        now_ms: Callable[[], int],
+    ) -> None:
         self._feed, self._told, self._history, self._base_ms = feed, told, history, base_ms
         self._perpetuals, self._interval_s = dict(perpetuals), interval_s
         self._on_notice, self._now_ms = on_notice, now_ms
@@ -76,9 +81,7 @@ class WithSettlements:
         }
         self._heard: dict[tuple[str, int], ChargedFunding] = {}
         self._closes: dict[int, float] = {}  # newest, by number of the symbol
-        self._gone: set[int] = (
-            set()
-        )  # numbers of symbols that settle no more: nothing is held there
+        self._gone: set[int] = set()  # numbers of symbols that settle no more: nothing is held there
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Yield candles, cut where a settlement lies between them, and everything else as it comes."""
@@ -134,9 +137,7 @@ class WithSettlements:
     async def _answered(self, symbol: str, times: list[int]) -> list[ChargedFunding]:
         """Return what was told of these times, and of the others what the history says."""
         heard_of = {t: self._heard.pop((symbol, t), None) for t in times}
-        missed = [
-            t for t, heard in heard_of.items() if heard is None or heard.rate_fraction is None
-        ]
+        missed = [t for t, heard in heard_of.items() if heard is None or heard.rate_fraction is None]
         asked = await self._ask(symbol, missed) if missed else {}
         answers = [asked.get(t, heard) for t, heard in heard_of.items()]
         return [answer for answer in answers if answer is not None]

@@ -43,9 +43,11 @@ class ToldMarkets:
     ) -> None:
         self._account, self._on_notice, self._is_relative = account, on_notice, is_relative
         self._known = {
-            market.symbol: _with_own_costs(account.config, Market(**before.get(market.symbol, market.plain())))
+            market.symbol: _with_own_costs(
+                account.config, Market(**before.get(market.symbol, market.plain()))
+            )
             for market in account.markets
-        }  # fmt: skip
+        }
         self._first: dict[str, dict[str, Any]] = {}
         self._heard: dict[str, Any] = {}
 
@@ -61,12 +63,7 @@ class ToldMarkets:
             halts.tell_dated(symbol, [(ms, after.plain()) for ms, after in rows if ms >= since_ms])
 
     def hear(
-        self,
-        halts: Halts,
-        symbol: str,
-        said: T,
-        figures: Callable[[T], Mapping[str, Any]],
-        now_ms: int,
+        self, halts: Halts, symbol: str, said: T, figures: Callable[[T], Mapping[str, Any]], now_ms: int
     ) -> None:
         """
         Let what a venue says of a symbol come before the next candle that closes after now.

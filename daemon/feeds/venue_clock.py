@@ -32,9 +32,7 @@ class VenueClock:
         self._clock, self._steps = clock, Steps(clock)
         self.header_doubt_ms = 0.0
         self._header: float | None = None
-        self._newest: dict[
-            str, float
-        ] = {}  # best (stamp - receipt) of this window by kind of message
+        self._newest: dict[str, float] = {}  # best (stamp - receipt) of this window by kind of message
         self._before: dict[str, float] = {}  # and of the one before
         self._stream: float | None = None  # what they agree on
         self._window_ms = 0

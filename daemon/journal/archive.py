@@ -15,15 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from papertape.daemon.journal.crash_points import passes
-from papertape.daemon.journal.journal import (
-    GENESIS,
-    NAME,
-    Input,
-    Journal,
-    Work,
-    chain,
-    connect_to_read,
-)
+from papertape.daemon.journal.journal import GENESIS, NAME, Input, Journal, Work, chain, connect_to_read
 from papertape.daemon.journal.sqlite_errors import plain_errors
 from papertape.engine.errors import DataError, InvariantError
 from papertape.replay.runtime.files import write_whole

@@ -35,9 +35,7 @@ class AttemptRow(NamedTuple):
         return None if row is None else cls(*row)
 
 
-def begin_attempt(
-    due_ms: int, effective_ms: int, cause: str, champion: int, started_ms: int
-) -> Work[int]:
+def begin_attempt(due_ms: int, effective_ms: int, cause: str, champion: int, started_ms: int) -> Work[int]:
     """Return the work that writes an attempt down before it is made, and gives its number."""
 
     def work(journal: Journal) -> int:

@@ -53,9 +53,7 @@ class CloseKeeper:
     columns   names of the features that are kept, in order; what an engine does not compute is NaN. None: all that it does
     """
 
-    def __init__(
-        self, engine: "Engine", since_ms: int = 0, columns: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, engine: "Engine", since_ms: int = 0, columns: Sequence[str] | None = None) -> None:
         self._symbols, self.length_ms = engine.symbols, engine.length_ms
         computed = tuple(engine.frames.columns)
         self.columns = computed if columns is None else tuple(columns)
@@ -99,7 +97,7 @@ class CloseKeeper:
             (self._symbols.index(one.symbol), one.time_ms): (one.condition, one.value, one.threshold)
             for one in report.unmet
             if one.time_ms >= self._since_ms
-        }  # fmt: skip
+        }
         features, answers, prices = self._features, self._answers, self._prices
         self._features, self._answers, self._prices = {}, {}, {}
         return [
@@ -127,9 +125,7 @@ def _arranged(values: FloatArray, places: IntArray) -> FloatArray:
     return np.concatenate([values, nothing])[places]
 
 
-def rearrange_closes(
-    connection: sqlite3.Connection, before: Sequence[str], columns: Sequence[str]
-) -> None:
+def rearrange_closes(connection: sqlite3.Connection, before: Sequence[str], columns: Sequence[str]) -> None:
     """Write the features of all closes in the order of other columns, within a transaction."""
     places = _places(before, columns)
     found = connection.execute(
@@ -137,10 +133,7 @@ def rearrange_closes(
     ).fetchall()
     connection.executemany(
         "UPDATE closes SET features = ? WHERE symbol = ? AND time_ms = ?",
-        (
-            (_arranged(np.frombuffer(kept, STORED)[:, None], places).tobytes(), *key)
-            for kept, *key in found
-        ),
+        ((_arranged(np.frombuffer(kept, STORED)[:, None], places).tobytes(), *key) for kept, *key in found),
     )
 
 
@@ -151,15 +144,7 @@ def write_closes(
     connection.executemany(
         _PUT,
         (
-            (
-                sequence,
-                each.symbol,
-                each.time_ms,
-                each.features,
-                *each.answer,
-                *each.condition,
-                *each.prices,
-            )
+            (sequence, each.symbol, each.time_ms, each.features, *each.answer, *each.condition, *each.prices)
             for each in closes
         ),
     )

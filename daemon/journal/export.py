@@ -41,9 +41,7 @@ def identity_of(journal: Journal) -> Identity:
 def begun_as(journal: Journal) -> Identity:
     """Return what a journal was about before its first chapter, or raise DataError."""
     first = (
-        journal.one("SELECT before FROM chapters ORDER BY input")
-        if journal.has_table("chapters")
-        else None
+        journal.one("SELECT before FROM chapters ORDER BY input") if journal.has_table("chapters") else None
     )
     if first is None:
         return identity_of(journal)
@@ -92,9 +90,7 @@ def export_tapes(state: Path, journal: Journal, out: Path) -> list[Path]:
     """Write what was received as one tape per symbol and return their paths; a declared absence is left a gap."""
     identity = identity_of(journal)
     parts = [
-        np.frombuffer(found.payload, CANDLE)
-        for found in all_inputs(state, journal)
-        if found.kind == CANDLES
+        np.frombuffer(found.payload, CANDLE) for found in all_inputs(state, journal) if found.kind == CANDLES
     ]
     if not parts:
         raise DataError(f"{journal.path}: no candle was accepted yet")
@@ -138,12 +134,7 @@ def _export_tables(journal: Journal, out: Path) -> list[Path]:
         if name == "trades" and "orders" in made:
             columns += [("entry_tag", "TEXT"), ("exit_tag", "TEXT")]
             source = f"trades LEFT JOIN ({TRADE_TAGS}) USING (number)"
-        kinds = {
-            "INTEGER": pa.int64(),
-            "REAL": pa.float64(),
-            "TEXT": pa.string(),
-            "BLOB": pa.binary(),
-        }
+        kinds = {"INTEGER": pa.int64(), "REAL": pa.float64(), "TEXT": pa.string(), "BLOB": pa.binary()}
         schema = pa.schema([(column, kinds[kind]) for column, kind in columns])
         names = ", ".join(f'"{column}"' for column, _ in columns)
         rows = journal.all(f"SELECT {names} FROM {source} ORDER BY 1, 2")  # noqa: S608 - of the list above

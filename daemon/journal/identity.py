@@ -30,8 +30,14 @@ if TYPE_CHECKING:
 
 # What a fill costs of a market; the rest of it is the venue's.
 COSTS: Final = (
-    "taker_fee_rate", "maker_fee_rate", "fee_fixed", "fee_minimum", "fee_surcharge_rate", "half_spread_rate", "slippage_rate",
-)  # fmt: skip
+    "taker_fee_rate",
+    "maker_fee_rate",
+    "fee_fixed",
+    "fee_minimum",
+    "fee_surcharge_rate",
+    "half_spread_rate",
+    "slippage_rate",
+)
 
 # What decides what the engine does, and whether a chapter of the account may change it; the first rule that fits counts.
 # Capital and currency are what the ledger began with, margin what positions stand on.
@@ -42,7 +48,7 @@ _DECIDING: Final = (
     (False, ("market.*", "markets.*")),
     (False, ("live.venue", "live.symbols", "live.timeframe", "data.timeframe")),
     (False, ("signals.use_*", "signals.model_*", "signals.*_features")),
-)  # fmt: skip
+)
 
 
 class Identity(NamedTuple):
@@ -92,9 +98,7 @@ class Identity(NamedTuple):
 
     def kind_of(self, symbol: str) -> str:
         """Return what a tape calls the market: spot or linear."""
-        return (
-            "linear" if any(m.symbol == symbol and m.is_perpetual for m in self.markets) else "spot"
-        )
+        return "linear" if any(m.symbol == symbol and m.is_perpetual for m in self.markets) else "spot"
 
     def as_json(self) -> str:
         """Return everything as text for the journal."""
@@ -154,17 +158,18 @@ def same_account(kept: Identity, now: Identity) -> list[str]:
     if changed:
         raise ConfigError(
             "\n".join(
-                [*changed, "choose another --state for another account, or begin a chapter of this one: --chapter NAME"]
+                [
+                    *changed,
+                    "choose another --state for another account, or begin a chapter of this one: --chapter NAME",
+                ]
             )
-        )  # fmt: skip
+        )
     return _changed_markets(kept.markets, now.markets)
 
 
 def _begun(kept: Identity) -> str:
     """Return what made an account what it is, as the end of a sentence."""
-    return (
-        f"its chapter of {at_minute(kept.since_ms)} began" if kept.since_ms else "the journal began"
-    )
+    return f"its chapter of {at_minute(kept.since_ms)} began" if kept.since_ms else "the journal began"
 
 
 def deciding_changes(kept: Identity, now: Identity) -> dict[str, tuple[Any, Any]]:
@@ -205,9 +210,7 @@ def _changed_markets(kept: Sequence[Market], now: Sequence[Market]) -> list[str]
         for field in dataclasses.fields(market):
             old, new = (getattr(m, field.name) for m in (market, by_symbol[market.symbol]))
             if old != new:
-                told.append(
-                    f"{market.symbol}: {field.name} is {new} now; this account stays with {old}"
-                )
+                told.append(f"{market.symbol}: {field.name} is {new} now; this account stays with {old}")
     return told
 
 
@@ -226,6 +229,5 @@ def _deciding(config: Config) -> dict[str, Any]:
 def may_change(path: str) -> bool | None:
     """Return whether a chapter may change a key of the configuration; None where it decides nothing of the account."""
     return next(
-        (is_free for is_free, rules in _DECIDING if any(fnmatchcase(path, rule) for rule in rules)),
-        None,
+        (is_free for is_free, rules in _DECIDING if any(fnmatchcase(path, rule) for rule in rules)), None
     )

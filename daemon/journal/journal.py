@@ -118,9 +118,7 @@ class Journal:
             try:
                 found = version_of(connection, path)
                 if found == 0:
-                    raise DataError(
-                        f"{path}: the daemon never started with it; there is nothing in it"
-                    )
+                    raise DataError(f"{path}: the daemon never started with it; there is nothing in it")
                 if found != VERSION:
                     raise DataError(
                         f"{path}: version {found} is older than {VERSION}; "
@@ -184,9 +182,7 @@ class Journal:
 
     def add_snapshot(self, snapshot: Snapshot, keep: int) -> None:
         """Add a snapshot within a transaction and let go of all but the newest `keep`."""
-        self.connection.execute(
-            "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?)", snapshot
-        )
+        self.connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?)", snapshot)
         self.connection.execute(
             "DELETE FROM snapshots WHERE sequence NOT IN "
             "(SELECT sequence FROM snapshots ORDER BY sequence DESC LIMIT ?)",
@@ -203,10 +199,7 @@ class Journal:
         while rows := self._page(after):
             for row in rows:
                 found = Input(*row)
-                if (
-                    found.sequence != after + 1
-                    or chain(before, found.kind, found.payload) != found.hash
-                ):
+                if found.sequence != after + 1 or chain(before, found.kind, found.payload) != found.hash:
                     raise InvariantError(_broken(self.path, after + 1))
                 yield found
                 after, before = found.sequence, found.hash
@@ -243,16 +236,11 @@ class Journal:
 
     def has_table(self, name: str) -> bool:
         """Return whether a table is there: a journal that only an earlier version opened lacks those that came since."""
-        return (
-            self.one("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", name)
-            is not None
-        )
+        return self.one("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", name) is not None
 
     def last_candle_ms(self) -> int | None:
         """Return the open time of the newest candle that was accepted."""
-        row = self.one(
-            "SELECT last_ms FROM inputs WHERE kind = 'candles' ORDER BY sequence DESC LIMIT 1"
-        )
+        row = self.one("SELECT last_ms FROM inputs WHERE kind = 'candles' ORDER BY sequence DESC LIMIT 1")
         if row is not None:
             return int(row[0])
         found = self.meta("archived_ms")
@@ -349,9 +337,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 def _connect(uri: str) -> sqlite3.Connection:
     # Transactions are ours to begin and end; the writer's thread takes the connection over after recovery.
-    return sqlite3.connect(
-        uri, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-    )
+    return sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
 
 
 def _broken(path: Path, sequence: int) -> str:
@@ -362,5 +348,13 @@ def _broken(path: Path, sequence: int) -> str:
 
 
 __all__ = [
-    "GENESIS", "NAME", "Input", "Journal", "Snapshot", "Work", "as_sentence", "chain", "connect_to_read",
-]  # fmt: skip
+    "GENESIS",
+    "NAME",
+    "Input",
+    "Journal",
+    "Snapshot",
+    "Work",
+    "as_sentence",
+    "chain",
+    "connect_to_read",
+]

@@ -16,7 +16,7 @@ _SENTENCES = (
     ("SQLITE_PERM", "permission denied; check the owner of the folder"),
     ("SQLITE_BUSY", "another process is writing to it; stop that one first"),
     ("SQLITE_IOERR", "the disk reports an error; check it before starting again"),
-)  # fmt: skip
+)
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 

@@ -47,7 +47,9 @@ MONEY: Final = frozenset({
 
 
 # How many units of the account are one quote; an account with the usual unit says nothing.
-UNITS: Final = f"coalesce((SELECT CAST(value AS REAL) FROM meta WHERE key = 'units_per_quote'), {UNITS_PER_QUOTE!r})"  # noqa: S608
+UNITS: Final = (
+    f"coalesce((SELECT CAST(value AS REAL) FROM meta WHERE key = 'units_per_quote'), {UNITS_PER_QUOTE!r})"  # noqa: S608
+)
 
 
 class ReportTable(NamedTuple):
@@ -296,11 +298,7 @@ class Late(NamedTuple):
 
 
 def _write_late(
-    connection: sqlite3.Connection,
-    report: Report,
-    sequence: int,
-    symbols: Sequence[str],
-    late: Late,
+    connection: sqlite3.Connection, report: Report, sequence: int, symbols: Sequence[str], late: Late
 ) -> None:
     """Add the instants that came too late, and the decisions that were made of them."""
     newest_ms = late.received_ms - late.limit_ms
@@ -308,9 +306,7 @@ def _write_late(
     if not len(closes):
         return
     span = (int(closes[0]), int(closes[-1]), len(closes))
-    connection.execute(
-        "INSERT INTO outages VALUES (?, ?, ?, ?, ?)", (sequence, *span, late.received_ms)
-    )
+    connection.execute("INSERT INTO outages VALUES (?, ?, ?, ?, ?)", (sequence, *span, late.received_ms))
     decisions = report.decisions
     is_missed = (decisions["time_ms"] < newest_ms) & (decisions["refused"] == 0)
     connection.executemany(

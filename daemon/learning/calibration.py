@@ -68,9 +68,7 @@ def calibration_of(
     is_known = np.isfinite(found.y) & np.isfinite(found.p)
     n_known = int(is_known.sum())
     if not n_known:
-        return Calibration(
-            len(rows) - len(found.y), len(found.y), None, [], [], "no outcome is known yet"
-        )
+        return Calibration(len(rows) - len(found.y), len(found.y), None, [], [], "no outcome is known yet")
     return Calibration(
         waiting=len(rows) - len(found.y),
         unknown=len(found.y) - n_known,

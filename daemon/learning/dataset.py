@@ -33,9 +33,7 @@ class Gathered(NamedTuple):
     tapes: tuple[str, ...]
 
 
-def gather(
-    state: Path, journal: Journal, due_ms: int, settings: LearningSettings, store: Store
-) -> Gathered:
+def gather(state: Path, journal: Journal, due_ms: int, settings: LearningSettings, store: Store) -> Gathered:
     """
     Return everything that was known at the due time, with features by the engine's own lanes.
 
@@ -46,10 +44,7 @@ def gather(
     if settings.asks == SIGNAL:
         refuse_series(spec.requests)
     base_ms = timeframe_ms(about.base_timeframe)
-    tapes = [
-        _with_earlier(tape, store)
-        for tape in journalled_tapes(state, journal, about, due_ms - base_ms)
-    ]
+    tapes = [_with_earlier(tape, store) for tape in journalled_tapes(state, journal, about, due_ms - base_ms)]
     rows = dataset_of(
         about.symbols,
         [tape.candles for tape in tapes],

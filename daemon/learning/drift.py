@@ -75,10 +75,7 @@ class DriftWatch:
         self._now_ms, self._on_look = now_ms, on_look
         self._length_ms = engine.length_ms
         self._machine = DriftMachine(
-            engine.length_ms,
-            settings.horizon_bars,
-            settings.check_bars,
-            DriftOptions(**settings.drift),
+            engine.length_ms, settings.horizon_bars, settings.check_bars, DriftOptions(**settings.drift)
         )
         every_ms = settings.check_bars * engine.length_ms
         self._training = TrainingWatch(
@@ -251,9 +248,7 @@ class DriftWatch:
     def _keep(self, outcomes: KnownOutcomes) -> None:
         """Keep the latest outcomes, for scores over a window."""
         is_known = ~(np.isnan(outcomes.p) | np.isnan(outcomes.y))
-        self._recent.extend(
-            zip(outcomes.p[is_known].tolist(), outcomes.y[is_known].tolist(), strict=True)
-        )
+        self._recent.extend(zip(outcomes.p[is_known].tolist(), outcomes.y[is_known].tolist(), strict=True))
 
     def _written(self, time_ms: int, figures: Figures | None) -> Work[Any]:
         """Return the work that writes a look down."""
@@ -262,9 +257,7 @@ class DriftWatch:
         save = self._save()
 
         def work(journal: Journal) -> None:
-            journal.connection.execute(
-                "INSERT OR REPLACE INTO drift_checks VALUES (?, ?, ?, ?, ?)", row
-            )
+            journal.connection.execute("INSERT OR REPLACE INTO drift_checks VALUES (?, ?, ?, ?, ?)", row)
             save(journal)
 
         return work

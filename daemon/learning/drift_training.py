@@ -36,9 +36,7 @@ class TrainingWatch:
     every_ms  between two looks; options: marks of the index
     """
 
-    def __init__(
-        self, engine: "Engine", horizon_bars: int, every_ms: int, options: DriftOptions
-    ) -> None:
+    def __init__(self, engine: "Engine", horizon_bars: int, every_ms: int, options: DriftOptions) -> None:
         self._engine, self._horizon_bars = engine, horizon_bars
         self._every_ms, self._options = every_ms, options
         self._looked_ms = 0
@@ -48,9 +46,7 @@ class TrainingWatch:
         """Take up the newest model that was trained; read: a version's artefact out of the store, DataError without one."""
         newest = AttemptRow.newest(journal, "version > 0")
         if newest is not None:
-            with contextlib.suppress(
-                DataError
-            ):  # an operator may have taken it away: the next one will do
+            with contextlib.suppress(DataError):  # an operator may have taken it away: the next one will do
                 self.learnt(read_artefact(read(newest.version)), newest.effective_ms)
 
     def learnt(self, artefact: Artefact, time_ms: int) -> None:

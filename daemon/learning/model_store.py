@@ -79,9 +79,7 @@ class ModelStore:
         with self._locked():
             version = max(self.versions(), default=0) + 1
             if version > _LARGEST_VERSION:
-                raise DataError(
-                    f"{self.folder}: it holds {_LARGEST_VERSION} versions; start another"
-                )
+                raise DataError(f"{self.folder}: it holds {_LARGEST_VERSION} versions; start another")
             data = with_version(artefact, version)
             write_whole(self.path(version), lambda file: file.write(data))
         return version
@@ -131,9 +129,7 @@ class ModelStore:
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         if record.version != version:
-            raise DataError(
-                f"{path}: its record says version {record.version}; the file was renamed"
-            )
+            raise DataError(f"{path}: its record says version {record.version}; the file was renamed")
         return data
 
     def show(self, version: int) -> ModelRecord:

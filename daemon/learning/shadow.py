@@ -67,11 +67,7 @@ def unsettled(journal: Journal) -> list[Followed]:
 
 
 def shadow_records(
-    journal: Journal,
-    symbols: Sequence[str],
-    length_ms: int,
-    settings: LearningSettings,
-    read: ReadModel,
+    journal: Journal, symbols: Sequence[str], length_ms: int, settings: LearningSettings, read: ReadModel
 ) -> list[ShadowRow]:
     """
     Return the records of the models that are not settled, as far as the journal's closes tell them.
@@ -136,9 +132,7 @@ def _record(
         net_return=record.net_return,
         log_loss=told["model"]["log_loss"] if told else None,
         majority_log_loss=told["majority"]["log_loss"] if told else None,
-        is_settled=int(
-            is_over and reached_ms >= seen.time_ms[-1] + settings.horizon_bars * length_ms
-        ),
+        is_settled=int(is_over and reached_ms >= seen.time_ms[-1] + settings.horizon_bars * length_ms),
         curve=json.dumps(_curve(trades, rows)),
     )
 
@@ -173,9 +167,7 @@ def seen_rows(
     n = (last_ms - first_ms) // length_ms + 1
     parts = list(_symbol_rows(journal, symbols, places, len(told), first_ms, length_ms, n))
     grid = np.stack(parts)
-    open_, high, low, close = (
-        np.ascontiguousarray(grid[:, :, place]) for place in range(len(PRICES))
-    )
+    open_, high, low, close = (np.ascontiguousarray(grid[:, :, place]) for place in range(len(PRICES)))
     return Dataset(
         symbols=tuple(symbols),
         columns=columns,

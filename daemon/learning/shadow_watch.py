@@ -36,9 +36,16 @@ class ShadowWatch:
     """
 
     def __init__(
-        self, state: Path, writer: Writer, store: ModelStore, symbols: Sequence[str], length_ms: int,
-        settings: LearningSettings, on_look: OnShadows, on_trouble: Callable[[str], None],
-    ) -> None:  # fmt: skip
+        self,
+        state: Path,
+        writer: Writer,
+        store: ModelStore,
+        symbols: Sequence[str],
+        length_ms: int,
+        settings: LearningSettings,
+        on_look: OnShadows,
+        on_trouble: Callable[[str], None],
+    ) -> None:
         self._state, self._writer, self._store = state, writer, store
         self._symbols, self._length_ms, self._settings = tuple(symbols), length_ms, settings
         self._on_look, self._on_trouble = on_look, on_trouble
@@ -90,9 +97,7 @@ class ShadowWatch:
 
     def _records(self) -> list[ShadowRow]:
         with Journal.read(self._state) as journal:
-            return shadow_records(
-                journal, self._symbols, self._length_ms, self._settings, self._store.read
-            )
+            return shadow_records(journal, self._symbols, self._length_ms, self._settings, self._store.read)
 
     def _tell(self, trouble: str) -> None:
         if trouble and trouble != self._trouble:

@@ -172,9 +172,7 @@ def train_attempt(
     champion = models.read(version) if version else b""
     due_ms = int(rows.time_ms[-1])
     refuse_few_signals(rows, (due_ms,), settings)
-    job = TrainingJob(
-        settings, (due_ms,), rows, "manual", champion=champion, champion_version=version
-    )
+    job = TrainingJob(settings, (due_ms,), rows, "manual", champion=champion, champion_version=version)
     folder = models.folder / ".training" / _digest(job)
     with held_folder(folder, "another process is at this training; wait for its end"):
         attempt = wait_for(run_attempt(folder, job, _epochs(on_progress)))

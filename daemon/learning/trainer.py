@@ -67,9 +67,7 @@ class ProcessTrainer:
         await asyncio.to_thread(self._prepare, folder, request)
         limit_s = self.settings.time_limit_s + START_GRACE_S
         ended = await follow(folder, limit_s, self.on_event, self.command)
-        blank = Attempt.lost(
-            self.settings, request.due_ms, request.trigger, request.champion_version
-        )
+        blank = Attempt.lost(self.settings, request.due_ms, request.trigger, request.champion_version)
         return await answered(folder, replace(blank, effective_ms=request.effective_ms), ended)
 
     def _prepare(self, folder: Path, request: TrainingRequest) -> None:
@@ -78,11 +76,7 @@ class ProcessTrainer:
         del values["champion"], values["last"]
         if request.last is not None:
             values["last"] = {"due_ms": request.last.due_ms, "recipe": dict(request.last.recipe)}
-        values |= {
-            "state": str(self.state.resolve()),
-            "store": self.store,
-            "settings": asdict(self.settings),
-        }
+        values |= {"state": str(self.state.resolve()), "store": self.store, "settings": asdict(self.settings)}
         text = json.dumps(values)
         for other in folder.parent.glob("*"):
             if other != folder or not _asks(folder, text, request.champion):

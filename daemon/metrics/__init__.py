@@ -86,11 +86,7 @@ class Metrics:
         self.on_log, self.on_request = runtime.on_log, runtime.on_request
         self.on_notified = runtime.on_notified
         self.on_task_restart, self.on_dropped = runtime.on_task_restart, runtime.on_dropped
-        self.watch, self.watch_worker, self.remove = (
-            series.watch,
-            runtime.watch_worker,
-            series.remove,
-        )
+        self.watch, self.watch_worker, self.remove = (series.watch, runtime.watch_worker, series.remove)
         self._start_times(time.time() if start_s is None else start_s)
 
     @property
@@ -110,10 +106,7 @@ class Metrics:
     def identify(self, version: str, config_hash: str, mode: str, revision: str = "") -> None:
         """Say what runs: version and source revision, the configuration's hash, mode paper or replay."""
         self._series.info(
-            "build_info",
-            version=version,
-            revision=revision,
-            python_version=platform.python_version(),
+            "build_info", version=version, revision=revision, python_version=platform.python_version()
         )
         self._series.info("config_info", config_hash=config_hash, mode=mode)
 

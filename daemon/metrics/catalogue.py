@@ -6,11 +6,7 @@ from typing import Final
 from papertape.daemon.metrics.definitions import PREFIX, Definition, Label, MetricKind, Scoped
 from papertape.daemon.metrics.drift_families import DRIFT_FAMILIES
 from papertape.daemon.metrics.model_families import MODEL_FAMILIES
-from papertape.daemon.metrics.operation_families import (
-    FEED_FAMILIES,
-    PARITY_FAMILIES,
-    RUNTIME_FAMILIES,
-)
+from papertape.daemon.metrics.operation_families import FEED_FAMILIES, PARITY_FAMILIES, RUNTIME_FAMILIES
 from papertape.daemon.metrics.trading_families import ACCOUNT_FAMILIES, DECISION_FAMILIES
 
 AREAS: Final[dict[str, tuple[Definition, ...]]] = {

@@ -22,13 +22,9 @@ DRIFT_FAMILIES: Final[tuple[Definition, ...]] = (
         _FEATURE,
     ),
     measured(
-        "prediction_psi",
-        "Population stability index of the probabilities; absent until measured.",
-        _MODEL,
+        "prediction_psi", "Population stability index of the probabilities; absent until measured.", _MODEL
     ),
-    measured(
-        "target_psi", "Population stability index of the outcomes; absent until measured.", _MODEL
-    ),
+    measured("target_psi", "Population stability index of the outcomes; absent until measured.", _MODEL),
     measured(
         "feature_missing_ratio",
         "Share of missing values of a feature in the live window; absent until there is one.",
@@ -51,10 +47,7 @@ DRIFT_FAMILIES: Final[tuple[Definition, ...]] = (
         "drift_last_run_timestamp_seconds",
         "Latest finished drift computation; start of the daemon before the first.",
     ),
-    gauge(
-        "drift_cadence_seconds",
-        "Time from one drift computation to the next; 0 while the watch is off.",
-    ),
+    gauge("drift_cadence_seconds", "Time from one drift computation to the next; 0 while the watch is off."),
     counter("drift_events_total", "Alarms of the drift detectors.", Label("kind", DRIFT_KINDS)),
     measured(
         "drift_level",

@@ -75,11 +75,7 @@ class Feeds:
         """Return what was added to a counter since it was seen last."""
         before = self._seen.get((feed, field), Counter())
         self._seen[(feed, field)] = Counter(now)
-        return {
-            key: n - before[key] if n >= before[key] else n
-            for key, n in now.items()
-            if n != before[key]
-        }
+        return {key: n - before[key] if n >= before[key] else n for key, n in now.items() if n != before[key]}
 
     def on_notice(self, notice: Notice, feed: str) -> None:
         """Count a rare fact; a gap by its candles, a refusal by its reason."""

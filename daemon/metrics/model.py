@@ -71,9 +71,7 @@ class Models:
 
     def on_predictions(self, rows: Rows, symbols: Sequence[str]) -> None:
         """Count the predictions of a report; one without a probability is none."""
-        for index, probability in zip(
-            rows["symbol"].tolist(), rows["probability"].tolist(), strict=True
-        ):
+        for index, probability in zip(rows["symbol"].tolist(), rows["probability"].tolist(), strict=True):
             if symbols[index] in self._series.symbols and not math.isnan(probability):
                 self._predictions[(CHAMPION, symbols[index])].inc()
                 self._confidence.observe(max(probability, 1.0 - probability))
@@ -141,9 +139,7 @@ class Models:
         if outcome in ATTEMPT_SUCCESSES:
             series.gauges("retrain_last_success_timestamp_seconds")[()].set(ended_s)
 
-    def on_gate(
-        self, scores: Mapping[str, Mapping[str, float]], criteria: Mapping[str, bool]
-    ) -> None:
+    def on_gate(self, scores: Mapping[str, Mapping[str, float]], criteria: Mapping[str, bool]) -> None:
         """
         Set what a gate said: scores by contender and metric, and whether each criterion was met.
 

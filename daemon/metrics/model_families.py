@@ -22,16 +22,17 @@ TRIGGERS: Final = ("schedule", "drift", "manual", "catch_up")
 ATTEMPT_OUTCOMES: Final = ("promoted", "rejected", "demoted", "skipped", "failed", "timeout")
 ATTEMPT_SUCCESSES: Final = ("promoted", "rejected", "demoted", "skipped")
 CRITERIA: Final = (
-    "log_loss_below_majority", "log_loss_below_logistic", "log_loss_below_champion",
-    "net_return_above_0", "net_return_not_below_champion",
-)  # fmt: skip
+    "log_loss_below_majority",
+    "log_loss_below_logistic",
+    "log_loss_below_champion",
+    "net_return_above_0",
+    "net_return_not_below_champion",
+)
 SCORE_NAMES: Final = ("accuracy", "log_loss", "brier", "ece", "auc", "mcc", "net_return")
 WINDOWS: Final = (500, 2_000)  # resolved predictions, of all symbols together
 # Bounds of the stated confidence, max(p, 1 - p); finer where most of it lies.
 CONFIDENCE_BOUNDS: Final = (0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 1.0)
-CONFIDENCE_BUCKETS: Final = tuple(
-    f"{low:.2f}-{high:.2f}" for low, high in pairwise(CONFIDENCE_BOUNDS)
-)
+CONFIDENCE_BUCKETS: Final = tuple(f"{low:.2f}-{high:.2f}" for low, high in pairwise(CONFIDENCE_BOUNDS))
 CONFIDENCE: Final = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 
 _MODEL: Final = Label("model", (CHAMPION,))
@@ -82,12 +83,7 @@ MODEL_FAMILIES: Final[tuple[Definition, ...]] = (
         _MODEL,
         _WINDOW,
     ),
-    gauge(
-        "predictions_resolved",
-        "Resolved predictions behind the scores of a window.",
-        _MODEL,
-        _WINDOW,
-    ),
+    gauge("predictions_resolved", "Resolved predictions behind the scores of a window.", _MODEL, _WINDOW),
     gauge(
         "model_info",
         "Always 1; the version in force, 0 for none.",
@@ -121,8 +117,7 @@ MODEL_FAMILIES: Final[tuple[Definition, ...]] = (
     histogram("retrain_duration_seconds", "Wall time of attempts.", JOB),
     gauge("retrain_in_progress", "1 while an attempt runs."),
     gauge(
-        "retrain_cadence_seconds",
-        "Time from one scheduled attempt to the next; 0 while retraining is off.",
+        "retrain_cadence_seconds", "Time from one scheduled attempt to the next; 0 while retraining is off."
     ),
     gauge(
         "retrain_last_attempt_timestamp_seconds",
@@ -166,8 +161,7 @@ MODEL_FAMILIES: Final[tuple[Definition, ...]] = (
         Label("model", SHADOWED),
     ),
     measured(
-        "shadow_last_close_timestamp_seconds",
-        "The newest close of the shadow record; absent before a model.",
+        "shadow_last_close_timestamp_seconds", "The newest close of the shadow record; absent before a model."
     ),
 )
 

@@ -31,13 +31,19 @@ COMMIT_OUTCOMES: Final = ("ok", "failed")
 NOTIFICATION_OUTCOMES: Final = ("sent", "failed", "dropped")
 QUEUES: Final = ("candles", "journal", "commands")
 TASKS: Final = ("feed", "decider", "journal", "scheduler", "api")
-ERROR_COMPONENTS: Final = (
-    "feed", "execution", "journal", "scheduler", "audit", "trainer", "drift", "api",
-)  # fmt: skip
+ERROR_COMPONENTS: Final = ("feed", "execution", "journal", "scheduler", "audit", "trainer", "drift", "api")
 ERROR_KINDS: Final = (
-    "TimeoutError", "ConnectionError", "ClientError", "OSError", "DataError", "ConfigError",
-    "InvariantError", "PapertapeError", "ValueError", OTHER,
-)  # fmt: skip
+    "TimeoutError",
+    "ConnectionError",
+    "ClientError",
+    "OSError",
+    "DataError",
+    "ConfigError",
+    "InvariantError",
+    "PapertapeError",
+    "ValueError",
+    OTHER,
+)
 LOG_LEVELS: Final = ("warning", "error", "critical")
 HTTP_STATUSES: Final = (
     "200", "400", "401", "403", "404", "405", "408", "409", "413", "415", "500", "503", OTHER,
@@ -58,10 +64,7 @@ FEED_FAMILIES: Final = (
     gauge("feed_connected", "1 while the stream is connected.", _FEED),
     counter("feed_messages_total", "Messages received.", _FEED, Label("kind", MESSAGE_KINDS)),
     counter(
-        "feed_bad_messages_total",
-        "Messages that could not be used.",
-        _FEED,
-        Label("reason", BAD_REASONS),
+        "feed_bad_messages_total", "Messages that could not be used.", _FEED, Label("reason", BAD_REASONS)
     ),
     counter("feed_reconnects_total", "Reconnects by reason.", _FEED, Label("reason", RECONNECTS)),
     counter(
@@ -87,9 +90,7 @@ FEED_FAMILIES: Final = (
         "Clock of the venue minus the daemon's; absent until the venue was heard.",
         _FEED,
     ),
-    histogram(
-        "feed_lag_seconds", "Receipt time minus the venue's publish time.", FEED_DELAY, _FEED
-    ),
+    histogram("feed_lag_seconds", "Receipt time minus the venue's publish time.", FEED_DELAY, _FEED),
     counter(
         "candles_total",
         "Final candles accepted; absent ones are declarations.",
@@ -109,10 +110,7 @@ FEED_FAMILIES: Final = (
         Label("timeframe", Scoped.TIMEFRAME),
     ),
     histogram(
-        "candle_arrival_delay_seconds",
-        "Receipt of a final candle minus its close time.",
-        FEED_DELAY,
-        _BASE,
+        "candle_arrival_delay_seconds", "Receipt of a final candle minus its close time.", FEED_DELAY, _BASE
     ),
     counter(
         "candle_wait_seconds_total",
@@ -170,25 +168,17 @@ RUNTIME_FAMILIES: Final = (
     gauge("ready", "1 when warmed up and able to decide."),
     histogram("event_loop_lag_seconds", "Lateness of a 100 ms timer on the event loop.", LOOP),
     gauge("event_loop_tasks", "Live asyncio tasks."),
-    counter(
-        "task_restarts_total", "Supervised tasks restarted after a failure.", Label("task", TASKS)
-    ),
+    counter("task_restarts_total", "Supervised tasks restarted after a failure.", Label("task", TASKS)),
     gauge("queue_depth", "Items waiting in an internal queue.", Label("queue", QUEUES)),
-    counter(
-        "queue_dropped_total", "Items dropped because a queue was full.", Label("queue", QUEUES)
-    ),
+    counter("queue_dropped_total", "Items dropped because a queue was full.", Label("queue", QUEUES)),
     counter(
         "errors_total",
         "Errors handled; kind is a closed set of exception classes.",
         Label("component", ERROR_COMPONENTS),
         Label("kind", ERROR_KINDS),
     ),
-    counter(
-        "log_messages_total", "Log records emitted at warning or above.", Label("level", LOG_LEVELS)
-    ),
-    counter(
-        "journal_commits_total", "Journal commits: ok or failed.", Label("outcome", COMMIT_OUTCOMES)
-    ),
+    counter("log_messages_total", "Log records emitted at warning or above.", Label("level", LOG_LEVELS)),
+    counter("journal_commits_total", "Journal commits: ok or failed.", Label("outcome", COMMIT_OUTCOMES)),
     histogram("journal_commit_duration_seconds", "Journal commit time, fsync included.", COMMIT),
     counter(
         "notifications_total",
@@ -196,12 +186,7 @@ RUNTIME_FAMILIES: Final = (
         Label("outcome", NOTIFICATION_OUTCOMES),
     ),
     gauge("journal_size_bytes", "Journal file size."),
-    counter(
-        "job_runs_total",
-        "Scheduled jobs: ok, failed, missed.",
-        _JOB,
-        Label("outcome", JOB_OUTCOMES),
-    ),
+    counter("job_runs_total", "Scheduled jobs: ok, failed, missed.", _JOB, Label("outcome", JOB_OUTCOMES)),
     gauge(
         "job_last_success_timestamp_seconds",
         "Latest success of a scheduled job; start of the daemon before the first.",
@@ -209,9 +194,7 @@ RUNTIME_FAMILIES: Final = (
     ),
     histogram("job_duration_seconds", "Wall time of scheduled jobs.", JOB, _JOB),
     gauge(
-        "worker_resident_memory_bytes",
-        "Resident memory of a child process.",
-        Label("worker", Scoped.WORKER),
+        "worker_resident_memory_bytes", "Resident memory of a child process.", Label("worker", Scoped.WORKER)
     ),
     counter(
         "http_requests_total",

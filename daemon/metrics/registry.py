@@ -51,14 +51,11 @@ class Series:
             if definition.is_measured:
                 self._allowed[name] = set(scope.combinations(definition))
                 self._children[name] = {}
-                if (
-                    not definition.labels
-                ):  # one that has no labels is there as long as it is registered
+                if not definition.labels:  # one that has no labels is there as long as it is registered
                     self.registry.unregister(family)
                 continue
             self._children[name] = {
-                key: family.labels(*key) if key else family
-                for key in scope.combinations(definition)
+                key: family.labels(*key) if key else family for key in scope.combinations(definition)
             }
 
     def counters(self, name: str) -> dict[Key, Counter]:

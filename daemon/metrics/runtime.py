@@ -10,12 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from papertape.daemon.metrics.operation_families import (
-    ERROR_KINDS,
-    HTTP_STATUSES,
-    OTHER,
-    PARITY_FIELDS,
-)
+from papertape.daemon.metrics.operation_families import ERROR_KINDS, HTTP_STATUSES, OTHER, PARITY_FIELDS
 from papertape.daemon.metrics.registry import Series
 
 PROBE_S: Final = 0.1
@@ -171,10 +166,7 @@ async def probe_loop(series: Series, is_paced: bool = False) -> None:
     is_paced  the loop's time is not the machine's: the timer is one of the machine's, which a thread keeps
     """
     late_by = _by_the_machine if is_paced else _by_the_loop
-    lag, tasks = (
-        series.histograms("event_loop_lag_seconds")[()],
-        series.gauges("event_loop_tasks")[()],
-    )
+    lag, tasks = (series.histograms("event_loop_lag_seconds")[()], series.gauges("event_loop_tasks")[()])
     while True:
         lag.observe(max(await late_by(PROBE_S), 0.0))
         tasks.set(float(len(asyncio.all_tasks())))

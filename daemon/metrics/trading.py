@@ -23,15 +23,7 @@ from papertape.engine.broker.working.orders import CANCELLED, EXPIRED, REFUSED
 from papertape.engine.candles import DAY_MS, WEEK_ANCHOR_MS, WEEK_MS
 from papertape.engine.jit import Row, Rows
 from papertape.engine.performance.attribution import COMPONENTS, UNATTRIBUTED, attribution
-from papertape.engine.records import (
-    FLAT,
-    LONG,
-    REFUSED_HELD,
-    REFUSED_NO,
-    REFUSED_PRICE,
-    REFUSED_SIZE,
-    SHORT,
-)
+from papertape.engine.records import FLAT, LONG, REFUSED_HELD, REFUSED_NO, REFUSED_PRICE, REFUSED_SIZE, SHORT
 from papertape.engine.report import Report
 
 if TYPE_CHECKING:
@@ -190,16 +182,11 @@ class Trading:
         open_pnl = 0.0
         if quantity:
             gain = notional - int(position["cost"]) / float(market["units_per_quote"])
-            open_pnl = (gain if quantity > 0.0 else -gain) - notional * float(
-                market["taker_fee_rate"]
-            )
+            open_pnl = (gain if quantity > 0.0 else -gain) - notional * float(market["taker_fee_rate"])
         if symbol in self._series.symbols:
             self._set_prices(symbol, position)
             self._series.gauges("orders_working")[(symbol,)].set(float(position["working"]))
-            opened, exposure = (
-                self._series.gauges("positions_open"),
-                self._series.gauges("exposure"),
-            )
+            opened, exposure = (self._series.gauges("positions_open"), self._series.gauges("exposure"))
             self._series.gauges("unrealized_pnl")[(*self._account, symbol)].set(open_pnl)
             for side, is_held in (("long", quantity > 0.0), ("short", quantity < 0.0)):
                 opened[(symbol, side)].set(float(is_held))
@@ -279,11 +266,7 @@ class Trading:
             return
         series, currency = self._series, self._currency
         for trade in self._rows(trades, symbols):
-            symbol, side, pnl = (
-                symbols[trade["symbol"]],
-                trade["side"],
-                trade["pnl"] / units_per_quote,
-            )
+            symbol, side, pnl = (symbols[trade["symbol"]], trade["side"], trade["pnl"] / units_per_quote)
             signal = primary_cause({n: trade[f"score_{n}"] for n in _SCORES}, side)
             outcome = "win" if pnl > 0.0 else "loss" if pnl < 0.0 else "flat"
             series.counters("trades_closed_total")[(symbol, signal, _SIDE[side], outcome)].inc()

@@ -42,8 +42,7 @@ from papertape.engine.records import (
 
 # Of working orders: the kind that filled.
 _KINDS: Final = {
-    REASON_ORDER + kind: name.replace("-", "_").replace(" ", "_")
-    for kind, name in KIND_NAMES.items()
+    REASON_ORDER + kind: name.replace("-", "_").replace(" ", "_") for kind, name in KIND_NAMES.items()
 }
 ENTRIES: Final = (REASON_ENTRY, REASON_ENTRY_BY_ORDER)
 # The engine's codes as label values. The end of a tape is no exit: nothing live ends.
@@ -142,26 +141,18 @@ ORDER_SIDES: Final = ("buy", "sell")
 ORDER_STATUSES: Final = ("filled", "rejected")
 LEVELS: Final = ("entry", "stop", "target")
 FILL_ACTIONS: Final = ("entry", "exit")
-HALTS: Final = (
-    "manual", "divergence", "drift", "errors", "ruin", "clock", "market", "gone", *LOCKS.values(),
-)  # fmt: skip
+HALTS: Final = ("manual", "divergence", "drift", "errors", "ruin", "clock", "market", "gone", *LOCKS.values())
 STAGES: Final = ("journal", "engine", "total")
 MAX_EXPOSURE: Final = "max_exposure"
 
-HOLD: Final = (
-    60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 86400.0, 172800.0, 604800.0,
-)  # fmt: skip
+HOLD: Final = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 86400.0, 172800.0, 604800.0)
 RETURN: Final = (
     -0.1, -0.05, -0.03, -0.02, -0.01, -0.005, -0.0025, 0.0,
     0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1,
 )  # fmt: skip
-SLIPPAGE: Final = (
-    -0.001, -0.0005, -0.0002, -0.0001, 0.0, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005,
-)  # fmt: skip
+SLIPPAGE: Final = (-0.001, -0.0005, -0.0002, -0.0001, 0.0, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005)
 # A bound lies exactly at the objective of 0.25 s, otherwise it could not be computed.
-LATENCY: Final = (
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-)  # fmt: skip
+LATENCY: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 _ACCOUNT: Final = Label("account", Scoped.ACCOUNT)
 _CURRENCY: Final = Label("currency", Scoped.CURRENCY)
@@ -177,10 +168,7 @@ ACCOUNT_FAMILIES: Final = (
         _CURRENCY,
     ),
     gauge(
-        "equity_peak",
-        "Highest equity seen since the journal began (high-water mark).",
-        _ACCOUNT,
-        _CURRENCY,
+        "equity_peak", "Highest equity seen since the journal began (high-water mark).", _ACCOUNT, _CURRENCY
     ),
     gauge(
         "equity_day_start",
@@ -237,23 +225,12 @@ ACCOUNT_FAMILIES: Final = (
     counter("fees_total", "Fees charged by the simulator.", _SYMBOL, _CURRENCY),
     gauge("drawdown_ratio", "Current fall from the equity peak, 0 to 1.", _ACCOUNT),
     gauge(
-        "exposure",
-        "Notional of open positions at the last mark, always positive.",
-        _SYMBOL,
-        _SIDE,
-        _CURRENCY,
+        "exposure", "Notional of open positions at the last mark, always positive.", _SYMBOL, _SIDE, _CURRENCY
     ),
     gauge("leverage_ratio", "Gross notional divided by equity.", _ACCOUNT),
     gauge("positions_open", "Open positions.", _SYMBOL, _SIDE),
-    measured(
-        "market_price",
-        "Close of the newest base candle, absent before the first.",
-        _SYMBOL,
-        _CURRENCY,
-    ),
-    gauge(
-        "position_quantity", "Size of the open position in base units, short below zero.", _SYMBOL
-    ),
+    measured("market_price", "Close of the newest base candle, absent before the first.", _SYMBOL, _CURRENCY),
+    gauge("position_quantity", "Size of the open position in base units, short below zero.", _SYMBOL),
     measured(
         "position_price",
         "Prices of the open position, absent while there is none.",
@@ -277,9 +254,7 @@ ACCOUNT_FAMILIES: Final = (
         _SIDE,
         Label("outcome", OUTCOMES),
     ),
-    histogram(
-        "trade_return_ratio", "Net return of a closed trade on its entry notional.", RETURN, _SIGNAL
-    ),
+    histogram("trade_return_ratio", "Net return of a closed trade on its entry notional.", RETURN, _SIGNAL),
     histogram(
         "trade_duration_seconds",
         "Holding time of closed trades, between the base candles of entry and exit.",
@@ -287,10 +262,7 @@ ACCOUNT_FAMILIES: Final = (
         _SIGNAL,
     ),
     counter(
-        "exits_total",
-        "Position exits by reason.",
-        _SYMBOL,
-        Label("reason", tuple(EXIT_REASONS.values())),
+        "exits_total", "Position exits by reason.", _SYMBOL, Label("reason", tuple(EXIT_REASONS.values()))
     ),
 )
 

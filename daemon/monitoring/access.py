@@ -76,9 +76,7 @@ def is_loopback(host: str) -> bool:
 def check_address(host: str, token: str | None) -> None:
     """Raise ConfigError for an address that others reach while there is no token."""
     if token is None and not is_loopback(host):
-        raise ConfigError(
-            f"daemon.host: {host} is not a loopback address and needs a token: {HOW_TO_SET}"
-        )
+        raise ConfigError(f"daemon.host: {host} is not a loopback address and needs a token: {HOW_TO_SET}")
 
 
 def names_this_machine(host_header: str) -> bool:
@@ -146,9 +144,7 @@ class RateLimit:
     It is one for all who ask: they share one event loop.
     """
 
-    def __init__(
-        self, per_s: float, burst: int, now_s: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, per_s: float, burst: int, now_s: Callable[[], float] = time.monotonic) -> None:
         self._per_s, self._burst, self._now_s = per_s, burst, now_s
         self._left, self._at_s = float(burst), now_s()
 

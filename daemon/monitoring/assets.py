@@ -35,12 +35,7 @@ VIEWER_POLICY: Final = (
 )
 _FILE_OF_PAGE: Final = re.compile(r'"(/assets/([\w.-]+))"')
 _FOR_GOOD: Final = "max-age=31536000, immutable"
-_MEDIA: Final = {
-    "html": "text/html",
-    "css": "text/css",
-    "js": "text/javascript",
-    "svg": "image/svg+xml",
-}
+_MEDIA: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
 class AssetName(StrEnum):
@@ -125,13 +120,7 @@ class Assets:
         """Return the routes; the files hold nothing of the account, so anyone who may connect gets them."""
         return (
             Route(
-                "GET",
-                "/",
-                "The page.",
-                self._get_page,
-                media=("text/html",),
-                refusals=(403,),
-                access="probe",
+                "GET", "/", "The page.", self._get_page, media=("text/html",), refusals=(403,), access="probe"
             ),
             Route(
                 "GET",
@@ -167,9 +156,7 @@ class Assets:
         name = request.match_info["name"]
         if name not in self._bodies or name in (PAGE, VIEWER):
             raise web.HTTPNotFound
-        return self._file(
-            request, name, is_for_good=read_query(request, AssetQuery).v == self._tags[name]
-        )
+        return self._file(request, name, is_for_good=read_query(request, AssetQuery).v == self._tags[name])
 
     def _file(
         self, request: web.Request, name: str, policy: str = POLICY, is_for_good: bool = False

@@ -14,20 +14,9 @@ from papertape.daemon.backtests.answers import (
     BacktestResult,
     ResultFile,
 )
-from papertape.daemon.backtests.comparison import (
-    LIVE,
-    Side,
-    compare,
-    side_of_account,
-    side_of_result,
-)
+from papertape.daemon.backtests.comparison import LIVE, Side, compare, side_of_account, side_of_result
 from papertape.daemon.backtests.results import curve_of_result, piece_of, result_of, summary_of
-from papertape.daemon.backtests.service import (
-    BacktestService,
-    NoSuchBacktest,
-    OtherRequest,
-    QueueFull,
-)
+from papertape.daemon.backtests.service import BacktestService, NoSuchBacktest, OtherRequest, QueueFull
 from papertape.daemon.monitoring.api.queries import LABEL
 from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.routes import (
@@ -155,9 +144,7 @@ class BacktestRoutes:
         folder = self._jobs.result_folder(_number(request))
         piece = None
         if name in [file.value for file in ResultFile]:
-            piece = await self._api.reader.ask(
-                lambda _: piece_of(folder, ResultFile(name), asked.offset)
-            )
+            piece = await self._api.reader.ask(lambda _: piece_of(folder, ResultFile(name), asked.offset))
         if piece is None:
             raise Refused(404, f"there is no file {name!r} of it, or none as long as that")
         return web.Response(

@@ -54,9 +54,7 @@ class Commands:
         _refuse_another(begun.request, request)
         return await asyncio.shield(begun.task)
 
-    async def _once(
-        self, name: CommandName, asked: CommandRequest, key: str, request: str
-    ) -> CommandDone:
+    async def _once(self, name: CommandName, asked: CommandRequest, key: str, request: str) -> CommandDone:
         """Return what is kept of a key, or carry its command out and keep it."""
         daemon = self._daemon
         kept = await daemon.writer.submit(lambda journal: kept_answer(journal, key))
@@ -67,9 +65,7 @@ class Commands:
             beside = keep_answer(
                 key,
                 request,
-                lambda journal: CommandDone(
-                    command=name, sequence=journal.sequence
-                ).model_dump_json(),
+                lambda journal: CommandDone(command=name, sequence=journal.sequence).model_dump_json(),
                 daemon.now_ms(),
             )
             return await self._do(name, asked, beside)
@@ -99,6 +95,4 @@ class Commands:
 
 def _refuse_another(before: str, now: str) -> None:
     if before != now:
-        raise Refused(
-            422, f"{KEY_HEADER}: something else was asked with this key; take another one for this"
-        )
+        raise Refused(422, f"{KEY_HEADER}: something else was asked with this key; take another one for this")

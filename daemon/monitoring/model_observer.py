@@ -43,12 +43,8 @@ class ModelTimes(NamedTuple):
 
 def model_times(journal: Journal) -> ModelTimes:
     """Return what the journal knows of the newest model."""
-    loaded = journal.one(
-        "SELECT received_ms FROM inputs WHERE kind = 'model' ORDER BY sequence DESC LIMIT 1"
-    )
-    trained = journal.one(
-        "SELECT ended_ms FROM attempts WHERE outcome = 'promoted' ORDER BY id DESC LIMIT 1"
-    )
+    loaded = journal.one("SELECT received_ms FROM inputs WHERE kind = 'model' ORDER BY sequence DESC LIMIT 1")
+    trained = journal.one("SELECT ended_ms FROM attempts WHERE outcome = 'promoted' ORDER BY id DESC LIMIT 1")
     return ModelTimes(*(row[0] / 1000.0 if row else None for row in (loaded, trained)))
 
 
@@ -100,9 +96,7 @@ class ModelObserver:
         record = artefact.record
         version = int(daemon.engine.account[0].model_version)
         end_s = record.end_ms / 1000.0
-        self._metrics.model.on_model(
-            ModelFacts(version, record.kind, record.features_digest, end_s, *times)
-        )
+        self._metrics.model.on_model(ModelFacts(version, record.kind, record.features_digest, end_s, *times))
         self._metrics.drift.set_reference(end_s)
 
     def on_retrain(self, news: News) -> None:
@@ -124,9 +118,7 @@ class ModelObserver:
         if recipe := attempt.gate.get("recipe"):
             is_passed = bool(recipe["state"]["is_passed"])
             metrics.on_recipe(recipe["capital"], recipe["boundary"], is_passed=is_passed)
-        self._log.info(
-            "retrained", outcome=attempt.outcome, reason=attempt.reason, version=news.version
-        )
+        self._log.info("retrained", outcome=attempt.outcome, reason=attempt.reason, version=news.version)
 
     def on_shadows(self, found: ShadowTotal) -> None:
         """Show what the models would have earned."""
@@ -239,9 +231,7 @@ def gate_scores(gate: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Return a gate's numbers by contender, those that are numbers."""
     contenders = gate.get("contenders", {})
     return {
-        name: {
-            key: float(value) for key, value in numbers.items() if isinstance(value, int | float)
-        }
+        name: {key: float(value) for key, value in numbers.items() if isinstance(value, int | float)}
         for name, numbers in contenders.items()
     }
 

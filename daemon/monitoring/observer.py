@@ -71,12 +71,7 @@ class Operation:
     """
 
     def __init__(
-        self,
-        settings: Config,
-        identity: Identity,
-        *,
-        is_paced: bool = False,
-        secrets: Sequence[str] = (),
+        self, settings: Config, identity: Identity, *, is_paced: bool = False, secrets: Sequence[str] = ()
     ) -> None:
         self._is_paced = is_paced
         self._settings = settings
@@ -109,11 +104,7 @@ class Operation:
         )
         set_up_logging(
             settings.daemon.log,
-            secrets=[
-                *secrets,
-                *([self._token] if self._token else []),
-                *self._peer_tokens.values(),
-            ],
+            secrets=[*secrets, *([self._token] if self._token else []), *self._peer_tokens.values()],
             on_message=self.metrics.on_log,
         )
         self._log = structlog.get_logger("daemon")
@@ -170,9 +161,7 @@ class Operation:
         backtests = await self._backtests(daemon)
         settings = self._settings.daemon
         peers = PeerWatch(settings.peers, self._peer_tokens, api.stream.run)
-        views = Views(
-            self._status, self._why_not_ready, Commands(daemon).carry_out, api, backtests, peers
-        )
+        views = Views(self._status, self._why_not_ready, Commands(daemon).carry_out, api, backtests, peers)
         async with Server(
             self.metrics,
             views,
@@ -321,14 +310,10 @@ def _restored(journal: Journal) -> Restored:
         AttemptRow.newest(journal, condition)
         for condition in ("1", f"outcome IN {SUCCESSES} AND ended_ms IS NOT NULL")
     )
-    look = journal.one(
-        "SELECT level, checked_ms, version FROM drift_checks ORDER BY time_ms DESC LIMIT 1"
-    )
+    look = journal.one("SELECT level, checked_ms, version FROM drift_checks ORDER BY time_ms DESC LIMIT 1")
     model = journal.one("SELECT version FROM models ORDER BY sequence DESC LIMIT 1")
     is_of_model = look is not None and model is not None and look[2] == model[0]
-    successes = journal.all(
-        "SELECT job, max(ended_ms) FROM job_runs WHERE outcome = 'done' GROUP BY job"
-    )
+    successes = journal.all("SELECT job, max(ended_ms) FROM job_runs WHERE outcome = 'done' GROUP BY job")
     return Restored(
         equity_peak=peak / journal.units_per_quote,
         day=_newest_day(journal),
@@ -348,8 +333,7 @@ def _newest_day(journal: Journal) -> AccountDay | None:
         return None
     number = (found[0] - 1) // DAY_MS
     before = journal.one(
-        "SELECT equity FROM equity WHERE time_ms <= ? ORDER BY time_ms DESC LIMIT 1",
-        number * DAY_MS,
+        "SELECT equity FROM equity WHERE time_ms <= ? ORDER BY time_ms DESC LIMIT 1", number * DAY_MS
     )
     units = journal.units_per_quote
     start = None if before is None else before[0] / units
@@ -368,11 +352,16 @@ def _account(daemon: RunningDaemon) -> ApiAccount:
     about, spec = daemon.identity, daemon.engine.spec
     columns = daemon.engine.frames.columns
     return ApiAccount(
-        daemon.state, about.venue, about.config.strategy.name, timeframe_ms(spec.timeframe),
-        timeframe_ms(about.base_timeframe), spec.capital, about.markets,
+        daemon.state,
+        about.venue,
+        about.config.strategy.name,
+        timeframe_ms(spec.timeframe),
+        timeframe_ms(about.base_timeframe),
+        spec.capital,
+        about.markets,
         SeenFeatures(tuple(columns), tuple(drawn_columns(spec.requests, columns))),
         settings_of(about.config, spec) if about.config.signals.use_ml else None,
-    )  # fmt: skip
+    )
 
 
 def _columns(spec: EngineSpec) -> list[str]:

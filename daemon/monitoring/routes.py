@@ -157,9 +157,7 @@ def openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
     for route in routes:
         if route.answer is not None:
             wanted.append((route.answer, "serialization"))
-        wanted += [
-            (model, "validation") for model in (route.body, route.query) if model is not None
-        ]
+        wanted += [(model, "validation") for model in (route.body, route.query) if model is not None]
     names, definitions = models_json_schema(
         list(dict.fromkeys(wanted)), ref_template="#/components/schemas/{model}"
     )
@@ -196,10 +194,7 @@ def _operation(route: Route, names: dict[Any, Any]) -> dict[str, Any]:
         told["parameters"] = parameters
     if route.body is not None:
         schema = names[(route.body, "validation")]
-        told["requestBody"] = {
-            "required": False,
-            "content": {"application/json": {"schema": schema}},
-        }
+        told["requestBody"] = {"required": False, "content": {"application/json": {"schema": schema}}}
     if route.access == "command":
         told["security"] = [{"token": []}]
     return told
@@ -246,12 +241,8 @@ def _query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
     for name, field in schema["properties"].items():
         kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
         assert len(kinds) == 1, name
-        kept = {
-            key: value for key, value in kinds[0].items() if key not in ("title", "description")
-        }
+        kept = {key: value for key, value in kinds[0].items() if key not in ("title", "description")}
         is_required = name in schema.get("required", ())
         described = {"description": field["description"]} if "description" in field else {}
-        found.append(
-            {"name": name, "in": "query", "required": is_required, "schema": kept, **described}
-        )
+        found.append({"name": name, "in": "query", "required": is_required, "schema": kept, **described})
     return found

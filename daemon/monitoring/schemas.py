@@ -26,9 +26,7 @@ class CommandRequest(_Model):
     """The body of a command; an empty one will do."""
 
     reason: str = Field("", max_length=200, description="kept in the journal beside the command")
-    value: float = Field(
-        1.0, strict=True, ge=0.0, le=1.0, description="of `scale`: the share of their size"
-    )
+    value: float = Field(1.0, strict=True, ge=0.0, le=1.0, description="of `scale`: the share of their size")
 
 
 class CommandDone(_Model):
@@ -66,9 +64,7 @@ class AccountState(_Model):
     """The paper account at the last mark."""
 
     currency: str
-    money_places: int = Field(
-        2, description="decimals that amounts are shown with; they are counted finer"
-    )
+    money_places: int = Field(2, description="decimals that amounts are shown with; they are counted finer")
     equity: float
     equity_peak: float
     drawdown_ratio: float
@@ -80,9 +76,7 @@ class AccountState(_Model):
         None, description="close at which equity was not above 0, after which nothing is opened"
     )
     locked_by: str | None = Field(None, description="limit that was met; nothing is opened")
-    locked_until_ms: int | None = Field(
-        None, description="end of the lock; none: until an operator resumes"
-    )
+    locked_until_ms: int | None = Field(None, description="end of the lock; none: until an operator resumes")
     size_factor: float = Field(1.0, description="share of their size that new entries get")
 
 

@@ -294,20 +294,15 @@ class Server:
         except PapertapeError as error:
             return _problem(409, str(error))
         except TimeoutError:
-            return _problem(
-                503, f"no answer within {ANSWER_S:g} s; look at /status before asking again"
-            )
+            return _problem(503, f"no answer within {ANSWER_S:g} s; look at /status before asking again")
 
     def _refusal(self, request: web.Request, route: Route | None) -> web.Response | None:
         """Return why this caller may not ask this, or nothing."""
         called = request.headers.get("Host", "")
         is_here = names_this_machine(called)
-        if not (
-            is_here or is_called(called, self._hosts) or (not self._is_local and is_address(called))
-        ):
+        if not (is_here or is_called(called, self._hosts) or (not self._is_local and is_address(called))):
             return _problem(
-                403,
-                "the Host header names another machine; use 127.0.0.1, or add the name to daemon.hosts",
+                403, "the Host header names another machine; use 127.0.0.1, or add the name to daemon.hosts"
             )
         if not is_same_origin(request.headers.get("Origin", ""), called):
             return _problem(403, "a page of another origin may not ask; open the daemon's own")

@@ -65,9 +65,7 @@ def locked_until_ms(account: Row) -> int | None:
 def position_states(engine: "Engine") -> tuple[PositionState, ...]:
     """Return every open position, in the order of symbols."""
     found = []
-    for symbol, position, market in zip(
-        engine.symbols, engine.positions, engine.markets, strict=True
-    ):
+    for symbol, position, market in zip(engine.symbols, engine.positions, engine.markets, strict=True):
         quantity = plain(position["quantity"], market.lot_size)
         entry, last, stop, target = (
             plain(position[name], market.tick_size)

@@ -31,9 +31,7 @@ from papertape.replay.config.live import NotificationKind, Notifications
 
 T = TypeVar("T")
 
-_DAY: Final = (
-    "SELECT day, equity, pnl, trades, wins, fees FROM days WHERE day > ? ORDER BY day DESC LIMIT 1"
-)
+_DAY: Final = "SELECT day, equity, pnl, trades, wins, fees FROM days WHERE day > ? ORDER BY day DESC LIMIT 1"
 
 
 class AccountNotifications:
@@ -78,7 +76,7 @@ class AccountNotifications:
         for limit in report.limits:
             name = LIMIT_NAMES[int(limit["limit"])]
             value, threshold = float(limit["value"]), float(limit["threshold"])
-            self._tell("halts", f"limit met: {name} is {value:g}, at most {threshold:g}; entries are locked")  # fmt: skip
+            self._tell("halts", f"limit met: {name} is {value:g}, at most {threshold:g}; entries are locked")
         ruined_ms = int(self._daemon.engine.account[0].ruined_ms)
         if ruined_ms:
             self._once("halts", "ruin", str(ruined_ms), "the account is ruined: its equity is gone")
@@ -94,8 +92,8 @@ class AccountNotifications:
             symbol = int(fill["symbol"])
             market, side = engine.markets[symbol], "buy" if fill["side"] > 0 else "sell"
             quantity = plain(fill["quantity"], market.lot_size)
-            price, reason = plain(fill["price"], market.tick_size), REASON_NAMES.get(int(fill["reason"]), "")  # fmt: skip
-            self._tell("fills", f"{engine.symbols[symbol]}: {side} {quantity:g} at {price:g}, {reason}")  # fmt: skip
+            price, reason = plain(fill["price"], market.tick_size), REASON_NAMES.get(int(fill["reason"]), "")
+            self._tell("fills", f"{engine.symbols[symbol]}: {side} {quantity:g} at {price:g}, {reason}")
 
     def _on_refusals(self, report: Report) -> None:
         """Count refusals by symbol and reason; the one that makes the number full is told, once a day."""
@@ -103,7 +101,7 @@ class AccountNotifications:
         found = [
             (engine.symbols[int(row["symbol"])], REFUSED_NAMES[int(row["refused"])], int(row["time_ms"]))
             for row in report.decisions[report.decisions["refused"] != 0]
-        ]  # fmt: skip
+        ]
         for order in report.orders[report.orders["status"] == REFUSED]:
             told = order_told(engine, order)
             found.append((told["symbol"], told["cause"], int(order["time_ms"])))
@@ -171,9 +169,7 @@ class AccountNotifications:
             row = await reading(daemon.state, lambda journal: _newest_day(journal, known))  # noqa: B023
             if row is not None:
                 units = daemon.engine.spec.units_per_quote
-                self._once(
-                    "summary", "day", str(row["day"]), _day_sentence(row, units, self._places)
-                )
+                self._once("summary", "day", str(row["day"]), _day_sentence(row, units, self._places))
 
     async def send(self, daemon: RunningDaemon) -> None:
         """Let messages go out until cancelled; what waits then is sent."""

@@ -114,12 +114,10 @@ class RuleWatch:
             symbol = self._symbols[int(event["symbol"])]
             if None in wanted or symbol in wanted:
                 side = "bullish" if event["side"] > 0 else "bearish"
-                yield f"{symbol}: price enters a {side} order block, {event['bottom']:.6g} to {event['top']:.6g}"  # fmt: skip
+                yield f"{symbol}: price enters a {side} order block, {event['bottom']:.6g} to {event['top']:.6g}"
 
 
-def refuse_unknown(
-    rules: Sequence[NotificationRule], columns: Sequence[str], symbols: Sequence[str]
-) -> None:
+def refuse_unknown(rules: Sequence[NotificationRule], columns: Sequence[str], symbols: Sequence[str]) -> None:
     """Raise ConfigError for what no rule can read; without columns or symbols any is taken."""
     for number, rule in enumerate(rules):
         where = f"notifications.rules.{number}"
@@ -154,11 +152,7 @@ def check_rules(config: Config) -> None:
             for symbol in ("", *chosen.symbols_in(entry))
         ]
         models = features_of(config, config.data.timeframe or config.live.timeframe)
-        requests = (
-            *(name for one in made for name in one.features),
-            *config.signals.extra_features,
-            *models,
-        )
+        requests = (*(name for one in made for name in one.features), *config.signals.extra_features, *models)
         columns = tuple(column for one in requests for column in columns_of(one))
         columns = (*columns, MODEL_PROBABILITY)
     refuse_unknown(rules, columns, config.live.symbols)

@@ -21,12 +21,7 @@ from papertape.daemon.journal.archive import all_inputs
 from papertape.daemon.runtime.restep import Again, Difference
 from papertape.engine.errors import DataError, InvariantError, PapertapeError
 from papertape.replay.runtime.loops import freezing
-from papertape.replay.runtime.process import (
-    child_environment,
-    end_with_parent,
-    how_it_ended,
-    step_back,
-)
+from papertape.replay.runtime.process import child_environment, end_with_parent, how_it_ended, step_back
 
 _ANSWER_S: Final = 600.0  # the first answer steps everything since the oldest snapshot
 _END_S: Final = 5.0
@@ -138,10 +133,7 @@ def answer(again: Again, question: dict[str, Any]) -> AuditResult:
         told = f"the journal ends at input {again.sequence}, the daemon is at {sequence}"
     elif difference is None and mine != digest:
         told = f"input {sequence}, digest: the daemon has {digest}, stepped again it is {mine}"
-    elif (
-        difference is None
-        and hashlib.sha256(again.engine.snapshot()).hexdigest() != question["sha256"]
-    ):
+    elif difference is None and hashlib.sha256(again.engine.snapshot()).hexdigest() != question["sha256"]:
         told = f"input {sequence}: the records are equal, the state of the engine is not"
     return AuditResult(sequence, digest, mine, told)
 
@@ -171,9 +163,7 @@ def main(state: Path) -> None:
                 broken = "" if is_checked else broken_chain(state, journal, question["sequence"])
                 is_checked = True
                 if broken:
-                    _say(
-                        AuditResult(question["sequence"], question["digest"], "", broken)._asdict()
-                    )
+                    _say(AuditResult(question["sequence"], question["digest"], "", broken)._asdict())
                     continue
                 _say(answer(again, question)._asdict())
     except BrokenPipeError:

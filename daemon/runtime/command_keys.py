@@ -26,9 +26,7 @@ def kept_answer(journal: Journal, key: str) -> KeptAnswer | None:
     return None if row is None else KeptAnswer(*row)
 
 
-def keep_answer(
-    key: str, request: str, answer: Callable[[Journal], str], time_ms: int
-) -> Work[Any]:
+def keep_answer(key: str, request: str, answer: Callable[[Journal], str], time_ms: int) -> Work[Any]:
     """Return the work that keeps an answer, made when everything before it is in the journal, and forgets the oldest."""
 
     def work(journal: Journal) -> None:

@@ -157,9 +157,7 @@ class RunningDaemon:
             "locked_by": LIMIT_NAMES.get(int(account.locked_by)),
             "sequence": self.tables.stepped,
             "digest": engine.digest,
-            "last_close_ms": int(engine.last_open_ms[0]) + engine.base_ms
-            if account.instants
-            else None,
+            "last_close_ms": int(engine.last_open_ms[0]) + engine.base_ms if account.instants else None,
             "equity": worth / engine.spec.units_per_quote,
             "cash": int(account.cash) / engine.spec.units_per_quote,
             "positions": {
@@ -171,10 +169,7 @@ class RunningDaemon:
             "model_version": int(account.model_version),
             "audit": None if self.finding is None else self.finding._asdict(),
             "jobs": {
-                name: {
-                    "last_start_ms": start_ms,
-                    "last_success_ms": self.job_stats.last_success_ms.get(name),
-                }
+                name: {"last_start_ms": start_ms, "last_success_ms": self.job_stats.last_success_ms.get(name)}
                 for name, start_ms in self.job_stats.last_start_ms.items()
             },
         }
@@ -193,9 +188,7 @@ class RunningDaemon:
         """Let the auditor step up to here, journal what it finds, and halt trading if so configured."""
         sequence, digest = self.tables.stepped, self.engine.digest
         sha256 = hashlib.sha256(self.engine.snapshot()).hexdigest()
-        await self.writer.submit(
-            lambda journal: journal.sequence
-        )  # tables up to here are on the disk
+        await self.writer.submit(lambda journal: journal.sequence)  # tables up to here are on the disk
         finding = self.finding = await self.auditor.check(sequence, digest, sha256)
         await self.writer.submit(_audit_work(wall_ms(), finding))
         self.hooks.on_finding(finding)

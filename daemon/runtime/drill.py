@@ -46,9 +46,7 @@ def drill(state: Path, on_progress: Progress | None = None, *, trust_code: bool 
     """
     copies = backups(state, time.time_ns())
     if not copies:
-        raise DataError(
-            f"{state}: there is no backup yet; write one with `papertape journal backup {state}`"
-        )
+        raise DataError(f"{state}: there is no backup yet; write one with `papertape journal backup {state}`")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="papertape-drill-") as name:
         folder = Path(name)
@@ -64,6 +62,4 @@ def drill(state: Path, on_progress: Progress | None = None, *, trust_code: bool 
         audited = live.one("SELECT digest_live FROM audits WHERE sequence = ?", sequence)
         kept = str((found or audited or ("",))[0])
         lost = live.sequence - sequence
-    return Drill(
-        copies[-1], sequence, lost, recovered.stepped, digest, kept, seconds, recovered.told
-    )
+    return Drill(copies[-1], sequence, lost, recovered.stepped, digest, kept, seconds, recovered.told)

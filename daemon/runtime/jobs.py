@@ -56,9 +56,7 @@ class JobStats:
     last_start_ms: dict[str, int] = field(default_factory=dict)
     last_success_ms: dict[str, int] = field(default_factory=dict)
     last_outcome: dict[str, str] = field(default_factory=dict)
-    durations_s: deque[tuple[str, float]] = field(
-        default_factory=lambda: deque(maxlen=_KEPT_DURATIONS)
-    )
+    durations_s: deque[tuple[str, float]] = field(default_factory=lambda: deque(maxlen=_KEPT_DURATIONS))
 
 
 def stats_of(journal: Journal) -> JobStats:
@@ -157,11 +155,7 @@ class Jobs:
         """Return a running scheduler by the machine's clock."""
         scheduler = AsyncIOScheduler(
             timezone=UTC,
-            job_defaults={
-                "coalesce": True,
-                "max_instances": 1,
-                "misfire_grace_time": MISFIRE_GRACE_S,
-            },
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": MISFIRE_GRACE_S},
         )
         # Two lines at info for every bell say less than the journal's one row.
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
@@ -259,9 +253,7 @@ def _ended(number: int, ended_ms: int, outcome: str, detail: str) -> Work[Any]:
     )
 
 
-def _finished(
-    name: str, started_ms: int, ended_ms: int, outcome: str, detail: str, cause: str
-) -> Work[Any]:
+def _finished(name: str, started_ms: int, ended_ms: int, outcome: str, detail: str, cause: str) -> Work[Any]:
     return lambda journal: journal.connection.execute(
         "INSERT INTO job_runs (job, started_ms, ended_ms, outcome, detail, cause) VALUES (?, ?, ?, ?, ?, ?)",
         (name, started_ms, ended_ms, outcome, detail, cause),

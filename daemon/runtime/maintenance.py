@@ -13,13 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from papertape.daemon.journal import Journal, Work, Writer
-from papertape.daemon.journal.archive import (
-    back_up,
-    forget,
-    last_to_archive,
-    release_pages,
-    write_archive,
-)
+from papertape.daemon.journal.archive import back_up, forget, last_to_archive, release_pages, write_archive
 from papertape.engine.candles import CANDLE, DAY_MS, FLAG_ABSENT
 from papertape.engine.jit import Rows
 
@@ -105,13 +99,9 @@ def day_work(start_ms: int) -> Work[Any]:
             )[0]
             for name in ("decisions", "missed_decisions")
         )
-        absent = sum(
-            _absent(candles, start_ms, end_ms) for candles in _candles(journal, start_ms, end_ms)
-        )
+        absent = sum(_absent(candles, start_ms, end_ms) for candles in _candles(journal, start_ms, end_ms))
         row = (_day_name(start_ms), equity, pnl, trades, wins, fees, decisions, missed, absent)
-        journal.connection.execute(
-            "INSERT OR REPLACE INTO days VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row
-        )
+        journal.connection.execute("INSERT OR REPLACE INTO days VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     return work
 

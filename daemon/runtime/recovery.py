@@ -13,16 +13,7 @@ from typing import Final, NamedTuple
 
 from papertape.daemon.chapters.chapter import CHAPTER
 from papertape.daemon.chapters.stepping import Stepper
-from papertape.daemon.journal import (
-    Input,
-    Journal,
-    Late,
-    Snapshot,
-    Work,
-    encode,
-    take_back,
-    write_report,
-)
+from papertape.daemon.journal import Input, Journal, Late, Snapshot, Work, encode, take_back, write_report
 from papertape.daemon.journal.archive import all_inputs
 from papertape.daemon.journal.closes import MOST_CLOSES, CloseKeeper, SeenClose, rearrange_closes
 from papertape.daemon.journal.codec import MARKET
@@ -77,9 +68,7 @@ def recover(journal: Journal, on_progress: Progress | None = None) -> Recovered:
     closes = CloseKeeper(stepper.engine, since_ms, columns)
     _check_before(journal, start)
     older = {s.sequence: s.digest for s in journal.snapshots() if s.is_whole} if start == 0 else {}
-    journal.commit(
-        [lambda j: take_back(j.connection, start), lambda j: _set_columns(j, closes.columns)]
-    )
+    journal.commit([lambda j: take_back(j.connection, start), lambda j: _set_columns(j, closes.columns)])
     inputs = all_inputs(state, journal, start)
     done, changed_at, fault = start, 0, ""
     while group := list(islice(inputs, _GROUP)):
@@ -109,18 +98,14 @@ def recover(journal: Journal, on_progress: Progress | None = None) -> Recovered:
             "decisions, fills and equity are now as this version would have had them"
         )
     if is_stale:
-        journal.commit(
-            [lambda j: j.connection.execute("DELETE FROM meta WHERE key = 'tables_stale'")]
-        )
+        journal.commit([lambda j: j.connection.execute("DELETE FROM meta WHERE key = 'tables_stale'")])
     assert done == journal.sequence
     return Recovered(engine, journal.last_candle_ms(), done - start, tuple(told), closes)
 
 
 def _last_fault(journal: Journal) -> str:
     """Return the strategy's newest fault that the journal tells of, from before the snapshot."""
-    found = journal.all(
-        "SELECT detail FROM notices WHERE kind = 'strategy' ORDER BY id DESC LIMIT 1"
-    )
+    found = journal.all("SELECT detail FROM notices WHERE kind = 'strategy' ORDER BY id DESC LIMIT 1")
     return str(found[0][0]) if found else "the strategy was at fault"
 
 
@@ -222,6 +207,6 @@ def _write_reports(
             late = Late(found.received_ms, limit_ms) if is_live else None
             write_report(
                 journal.connection, report, found.sequence, engine.symbols, late, closes, engine.length_ms
-            )  # fmt: skip
+            )
 
     return work

@@ -68,9 +68,7 @@ class Again:
     def advance(self, last: int) -> Iterator[Difference | int]:
         """Step up to input `last`; yield how far it is after every group, and the first difference as the end."""
         inputs = all_inputs(self._state, self._journal, self.sequence)
-        while self.sequence < last and (
-            group := list(islice(inputs, min(_GROUP, last - self.sequence)))
-        ):
+        while self.sequence < last and (group := list(islice(inputs, min(_GROUP, last - self.sequence)))):
             difference = self._compare(group)
             if difference is not None:
                 yield difference
@@ -87,9 +85,7 @@ class Again:
             digest = marks.get(found.sequence)
             if digest is not None and digest != self.engine.digest:
                 record = self._records_differ(reports)
-                return record or Difference(
-                    found.sequence, "snapshot", "digest", digest, self.engine.digest
-                )
+                return record or Difference(found.sequence, "snapshot", "digest", digest, self.engine.digest)
         return self._records_differ(reports)
 
     def _snapshot_digests(self, group: Sequence[Input]) -> dict[int, str]:
@@ -151,9 +147,7 @@ def _still_kept(
     places = [table.fields.index(name) for name in ("symbol", "timeframe_ms", "known_ms")]
     named = [(row, *(row[place] for place in places)) for row in rows]
     return [
-        row
-        for row, symbol, length_ms, known_ms in named
-        if known_ms > since.get((symbol, length_ms), -1)
+        row for row, symbol, length_ms, known_ms in named if known_ms > since.get((symbol, length_ms), -1)
     ]
 
 
@@ -186,9 +180,7 @@ def _field_of(sequence: int, name: str, live: Any, again: Any) -> Difference:
             continue
         for field in live.dtype.names or ():
             if np.asarray(a[field]).tobytes() != np.asarray(b[field]).tobytes():
-                return Difference(
-                    sequence, f"state {name}[{index}]", field, str(a[field]), str(b[field])
-                )
+                return Difference(sequence, f"state {name}[{index}]", field, str(a[field]), str(b[field]))
         return Difference(sequence, f"state {name}[{index}]", "value", str(a), str(b))
     raise AssertionError("the arrays are equal")
 
@@ -207,9 +199,7 @@ class RestepVerdict(NamedTuple):
         return self.difference is None
 
 
-def verify_state(
-    state: Path, on_progress: Any = None, *, trust_code: bool = False
-) -> RestepVerdict:
+def verify_state(state: Path, on_progress: Any = None, *, trust_code: bool = False) -> RestepVerdict:
     """
     Return whether all inputs of a state directory, stepped again, lead to its records, digests and snapshots.
 
@@ -223,9 +213,7 @@ def verify_state(
         last, told, difference = journal.sequence, [], None
         for snapshot in reversed(list(journal.snapshots())):
             if not snapshot.is_whole:
-                told.append(
-                    f"snapshot {snapshot.sequence} is damaged; recovery would use an older one"
-                )
+                told.append(f"snapshot {snapshot.sequence} is damaged; recovery would use an older one")
             elif not again.stepper.fits(snapshot):
                 told.append(f"snapshot {snapshot.sequence} is of other sources than these")
             elif difference is None:

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 class StrategyFaults:
     """A sink that tells of faults."""
 
-    def __init__(
-        self, engine: "Engine", writer: Writer, on_fault: Callable[[StrategyFault], None]
-    ) -> None:
+    def __init__(self, engine: "Engine", writer: Writer, on_fault: Callable[[StrategyFault], None]) -> None:
         self._engine, self._writer, self._on_fault = engine, writer, on_fault
         self._told: dict[str, str] = {}
 

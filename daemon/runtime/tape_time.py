@@ -36,8 +36,7 @@ def way_to_now(config: Config, tapes: Sequence[Tape], now_ms: int) -> int:
     if config.live.speed != 1.0:
         return -(-(now_ms - start_ms) // WEEK_MS) * WEEK_MS
     step_ms = max(
-        timeframe_ms(config.data.timeframe or tapes[0].timeframe),
-        *(tape.length_ms for tape in tapes),
+        timeframe_ms(config.data.timeframe or tapes[0].timeframe), *(tape.length_ms for tape in tapes)
     )
     return (now_ms - start_ms) // step_ms * step_ms
 

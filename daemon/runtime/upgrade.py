@@ -195,9 +195,7 @@ def _tables_of(path: Path) -> dict[str, Rows]:
     return found
 
 
-def _changes(
-    table: ReportTable, before: Rows, now: Rows, units_per_quote: float
-) -> Iterator[Change]:
+def _changes(table: ReportTable, before: Rows, now: Rows, units_per_quote: float) -> Iterator[Change]:
     """Yield what differs between two sets of rows, by time."""
     for key in sorted({*before, *now}, key=lambda key: (key[0], str(key))):
         row = " ".join(

@@ -75,9 +75,7 @@ def _row(key: str, field: dict[str, Any]) -> str:
     kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
     assert len(kinds) == 1, key
     kind = kinds[0]
-    bounds = ", ".join(
-        f"{sign} {_number(kind[name])}" for name, sign in BOUNDS.items() if name in kind
-    )
+    bounds = ", ".join(f"{sign} {_number(kind[name])}" for name, sign in BOUNDS.items() if name in kind)
     cells = (f"`{key}`", _type(kind), _default(field.get("default")), bounds, field["description"])
     assert not any("|" in cell for cell in cells), key
     return f"| {' | '.join(cells)} |"
@@ -119,9 +117,7 @@ def metrics() -> str:
 def api() -> str:
     """Return the OpenAPI document of the daemon's HTTP server, which depends on no account."""
     nothing: Any = None
-    views = Views(
-        nothing, nothing, nothing, Api(ApiAccount(Path(), "", "", 1, 1, 0.0, ()), nothing)
-    )
+    views = Views(nothing, nothing, nothing, Api(ApiAccount(Path(), "", "", 1, 1, 0.0, ()), nothing))
     # Of this tree: what is installed may be an older one.
     version = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text())["project"]["version"]
     server = Server(Metrics(Scope((), "1m", "1m", "")), views, version=version)

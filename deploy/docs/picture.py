@@ -29,9 +29,7 @@ path {{ fill: none; stroke: var(--line); stroke-width: 1.6; marker-end: url(#a) 
 <marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" style="fill: var(--line); stroke: none; marker-end: none"/></marker>
 <rect width="{width}" height="{height}" style="fill: var(--paper); stroke: none"/>"""
 
-Box = tuple[
-    str, float, float, float, float, str, str
-]  # kind, left, top, width, height, title, what it does
+Box = tuple[str, float, float, float, float, str, str]  # kind, left, top, width, height, title, what it does
 Arrow = tuple[str, str]  # class, way
 Text = tuple[str, float, float, str]  # class, x, y, text
 

@@ -44,20 +44,30 @@ VIEWS = {
     "papertape-pnl": View(
         "Papertape / PnL and trades",
         "For the trader: am I making money, and why; is the risk inside its limits?",
-        {"Now": NOW, "Prices and positions": PRICES, "Equity and exposure": EQUITY, "Profit and trades": PROFIT},
+        {
+            "Now": NOW,
+            "Prices and positions": PRICES,
+            "Equity and exposure": EQUITY,
+            "Profit and trades": PROFIT,
+        },
     ),
     "papertape-model": View(
         "Papertape / model and drift",
         "For the researcher: do I still believe the model, and does live still equal replay?",
-        {"Model": MODEL, "Predictions and calibration": CALIBRATION, "Shadow record": SHADOW,
-         "Drift": DRIFT, "Live against replay": PARITY},
+        {
+            "Model": MODEL,
+            "Predictions and calibration": CALIBRATION,
+            "Shadow record": SHADOW,
+            "Drift": DRIFT,
+            "Live against replay": PARITY,
+        },
     ),
     "papertape-ops": View(
         "Papertape / operation",
         "For the operator: is the data arriving, is it decided in time, is the process well?",
         {"Health": HEALTH, "Feed": FEED, "Decisions": DECISIONS, "Jobs": JOBS, "Runtime": RUNTIME},
     ),
-}  # fmt: skip
+}
 
 
 def with_rows(built: Any, view: View) -> None:
@@ -107,10 +117,7 @@ def dashboard_of(uid: str) -> Any:
     built.refresh("30s").time("now-24h", "now")
     source = models.dashboard.VariableOption(text="Prometheus", value="papertape-prometheus")
     built.with_variable(
-        dashboard.DatasourceVariable("datasource")
-        .label("Data Source")
-        .type("prometheus")
-        .current(source)
+        dashboard.DatasourceVariable("datasource").label("Data Source").type("prometheus").current(source)
     )
     for name, label, query in (
         ("job", "Job", "label_values(papertape_build_info, job)"),

@@ -88,9 +88,7 @@ def main() -> None:
     """Draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--minutes", type=float, default=12.0)
-    parser.add_argument(
-        "--prometheus", help="the address of one that runs; none: that of a run made for it"
-    )
+    parser.add_argument("--prometheus", help="the address of one that runs; none: that of a run made for it")
     parser.add_argument("--out", type=Path, default=HERE.parent / "pictures")
     parser.add_argument("--about", default=ABOUT)
     options = parser.parse_args()

@@ -24,10 +24,7 @@ ACCOUNT: Final = record(
     ("trades", "i8"),  # trades opened so far
     ("instants", "i8"),  # instants processed so far
     ("is_paused", "i8"),  # new entries are stopped: PAUSED_BY_COMMAND, PAUSED_BY_FAULT, or both
-    (
-        "ruined_ms",
-        "i8",
-    ),  # close at which equity was not above 0, after which nothing is opened; 0 = never
+    ("ruined_ms", "i8"),  # close at which equity was not above 0, after which nothing is opened; 0 = never
     ("is_skewed", "i8"),  # clocks are too far apart for new entries
     ("model_version", "i8"),  # of the model in force; 0 = none
     ("size_factor", "f8"),  # share of their size that new entries get, 0 … 1
@@ -72,10 +69,7 @@ POSITION: Final = record(
     ("mark_open", "f8"),
     ("mark_high", "f8"),
     ("mark_low", "f8"),
-    (
-        "last_price",
-        "f8",
-    ),  # close of the newest candle, or the fill that opened it since; 0 before the first
+    ("last_price", "f8"),  # close of the newest candle, or the fill that opened it since; 0 before the first
     ("last_refused", "i8"),  # target that was refused last, so that it is said once
     ("is_halted", "i8"),  # the venue matches nothing
     ("is_gone", "i8"),  # no longer listed or followed
@@ -84,16 +78,10 @@ POSITION: Final = record(
     ("exit_quantity", "f8"),
     ("working", "i8"),  # working orders of this symbol now
     ("order_rows", "i8"),  # of their table that are in use, or were a moment ago
-    (
-        "barred_by",
-        "i8",
-    ),  # why the newest order to open something was refused, so that it is said once; 0 = it was not
+    ("barred_by", "i8"),  # why the newest order to open was refused, so that it is said once; 0 = it was not
     ("is_met", "i8"),  # a working order may come to something in this candle
     ("volume_left", "f8"),  # what orders may still fill of this candle, base units
-    (
-        "fresh_leg",
-        "i8",
-    ),  # of the candle's way in which the position was opened; -1 = before or at the open
+    ("fresh_leg", "i8"),  # of the candle's way in which the position was opened; -1 = before or at the open
     ("moves", "i8"),  # of stop and target that wait for their latency, the oldest first
     ("move_instants", "i8", (MOST_MOVES,)),  # from which the levels below hold
     ("move_stop_prices", "f8", (MOST_MOVES,)),  # NaN = stays as it is, 0 = none any more
@@ -105,10 +93,7 @@ POSITION: Final = record(
     # What it trades with (`papertape.engine.broker.risk.allocation`).
     ("share", "f8"),  # of equity, from the newest close on
     ("score", "f8"),  # confidence of the decision by which it is held or waits to be; 0 = none
-    (
-        "rule_scale",
-        "f8",
-    ),  # size_scale of the decision that opened it; 0 = its size is the strategy's own
+    ("rule_scale", "f8"),  # size_scale of the decision that opened it; 0 = its size is the strategy's own
     ("allotted_closes", "i8"),  # at which it had a share
     ("allotted_total", "f8"),  # sum of those shares
     ("used_total", "f8"),  # sum of its notional ÷ equity at these closes
@@ -169,10 +154,7 @@ SETTINGS: Final = record(
     ("fixed_fraction", "f8"),  # of equity, as notional
     ("cash_share", "f8"),  # the largest part of buying power that an order may use
     ("leverage_cap", "f8"),  # gross notional ÷ equity, perpetuals
-    (
-        "latency_bars",
-        "i8",
-    ),  # base candles between a decision and the earliest fill, beyond the next
+    ("latency_bars", "i8"),  # base candles between a decision and the earliest fill, beyond the next
     ("allow_short", "i8"),
     ("volume_share", "f8"),  # of a candle's volume that working orders may fill; 0 = any
     ("limit_fill", "i8"),  # FILL_THROUGH or FILL_TOUCH

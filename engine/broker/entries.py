@@ -12,25 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.account import (
-    OutputRows,
-    Portfolio,
-    SymbolBook,
-    Worth,
-    book_of,
-    worth_of,
-)
+from papertape.engine.broker.account import OutputRows, Portfolio, SymbolBook, Worth, book_of, worth_of
 from papertape.engine.broker.fills import market_price, on_tick, open_position
 from papertape.engine.broker.orders import open_fill, write_decision
 from papertape.engine.broker.risk.groups import group_part, group_room, share_groups
 from papertape.engine.broker.risk.places import NO_CLAIM, WILL_OPEN, give_places
-from papertape.engine.broker.sizing import (
-    buying_power,
-    exposure_room,
-    payable,
-    tradable_size,
-    wanted_size,
-)
+from papertape.engine.broker.sizing import buying_power, exposure_room, payable, tradable_size, wanted_size
 from papertape.engine.candles import FLAG_ABSENT
 from papertape.engine.jit import Row, Rows, kernel, record
 from papertape.engine.records import (
@@ -43,7 +30,9 @@ from papertape.engine.records import (
     REFUSED_SIZE,
 )
 
-_WHOLE = 4_503_599_627_370_496  # 2^52: shares are integers of it, so that their sum does not depend on the order
+_WHOLE = (
+    4_503_599_627_370_496  # 2^52: shares are integers of it, so that their sum does not depend on the order
+)
 
 # What one symbol is about to enter; scratch of an instant, no state.
 ENTRY: Final = record(
@@ -90,9 +79,7 @@ def plan_entry(book: SymbolBook, candle: Row, worth: Worth) -> int:
     elif stop_distance > 0.0:
         stop_price = on_tick(price - side * stop_distance, tick_size, 0)
         if tick_size > 0.0:
-            stop_distance = side * (
-                price - stop_price
-            )  # the size is made of the stop that will be there
+            stop_distance = side * (price - stop_price)  # the size is made of the stop that will be there
     target_price = order.target_price
     if target_price <= 0.0 and order.target_distance > 0.0:
         target_price = price + side * order.target_distance

@@ -33,13 +33,7 @@ from papertape.engine.broker.account import (
 )
 from papertape.engine.broker.bracket import LIQUIDATED, bracket_hit, fill_bracket, opened_beyond
 from papertape.engine.broker.entries import enter_all
-from papertape.engine.broker.fills import (
-    book_costs,
-    close_position,
-    is_traded,
-    market_price,
-    track_excursion,
-)
+from papertape.engine.broker.fills import book_costs, close_position, is_traded, market_price, track_excursion
 from papertape.engine.broker.ledger import added
 from papertape.engine.broker.orders import (
     N_FILLS,
@@ -78,15 +72,7 @@ def execute(
 ) -> None:  # fmt: skip
     """Run instants `first` … `last - 1` of a batch, as Python asks for it: `run_instants` with every array by itself."""
     portfolio = Portfolio(
-        account_rows[0],
-        positions,
-        trades,
-        orders,
-        working,
-        entries,
-        markets,
-        settings_rows[0],
-        scratch,
+        account_rows[0], positions, trades, orders, working, entries, markets, settings_rows[0], scratch
     )
     out = OutputRows(fills, trades_out, marks, decisions_out, order_events, limit_events, counters)
     base = BaseCandles(candles, base_ms, mark_ranges)
@@ -291,9 +277,7 @@ def mark_all(portfolio: Portfolio, candles: Rows, close_ms: int, mark: Row) -> N
 
 
 @inlined_kernel
-def watch_account(
-    portfolio: Portfolio, out: OutputRows, mark: Row, open_ms: int, first_trade: int
-) -> None:
+def watch_account(portfolio: Portfolio, out: OutputRows, mark: Row, open_ms: int, first_trade: int) -> None:
     """Stop at ruin or at a limit; where neither is met, bring positions to their shares of the account when it is time."""
     settings, close_ms, ruined_ms = portfolio.settings, mark.time_ms, portfolio.account.ruined_ms
     if mark.equity <= 0 and ruined_ms == 0:

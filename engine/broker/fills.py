@@ -17,13 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.broker.account import (
-    FLOAT_NOISE,
-    SymbolBook,
-    end_moves,
-    unrealised,
-    whole_steps,
-)
+from papertape.engine.broker.account import FLOAT_NOISE, SymbolBook, end_moves, unrealised, whole_steps
 from papertape.engine.broker.ledger import added, money, post
 from papertape.engine.broker.risk.fees import fee_of
 from papertape.engine.broker.risk.margin import margin_rate_with, set_liquidation
@@ -125,13 +119,7 @@ def pay_for(book: SymbolBook, notional: int, fee: int) -> None:
 
 @kernel
 def open_position(
-    book: SymbolBook,
-    order: Row,
-    quantity: float,
-    reason: int,
-    is_maker: bool,
-    reference: float,
-    fill: Row,
+    book: SymbolBook, order: Row, quantity: float, reason: int, is_maker: bool, reference: float, fill: Row
 ) -> None:
     """Open a position with its bracket as planned in the book's entry, mark it at its fill and start its trade."""
     position, trade, entry, market = book.position, book.trade, book.entry, book.market
@@ -311,9 +299,7 @@ def finish_open_trade(position: Row, trade: Row, market: Row, close_ms: int) -> 
 
 
 @kernel
-def finish_open_trades(
-    positions: Rows, trades: Rows, markets: Rows, close_ms: int, marked: Rows
-) -> int:
+def finish_open_trades(positions: Rows, trades: Rows, markets: Rows, close_ms: int, marked: Rows) -> int:
     """Write open trades as if marked at the last close, and return how many there are; the state is not touched."""
     count = 0
     for symbol in range(len(positions)):

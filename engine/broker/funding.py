@@ -16,9 +16,7 @@ _LARGEST_PRICE: Final = 1.7976931348623157e308  # the largest finite float64
 
 
 @kernel
-def settle(
-    account: Row, position: Row, trade: Row, market: Row, rate: float, price: float, row: Row
-) -> None:
+def settle(account: Row, position: Row, trade: Row, market: Row, rate: float, price: float, row: Row) -> None:
     """Post position × price × rate, rounded once, against cash and funding; longs pay a rate above zero."""
     amount = money(position.quantity * price * rate, market.units_per_quote)
     post(account, -amount, funding=amount)
@@ -36,9 +34,7 @@ def settle(
 def refuse_bad_funding(funding: Funding, symbols: Sequence[str], markets: Rows) -> None:
     """Raise DataError for a settlement that no position of this engine can have."""
     if not 0 <= funding.symbol < len(symbols):
-        raise DataError(
-            f"funding: symbol index {funding.symbol} is not between 0 and {len(symbols) - 1}"
-        )
+        raise DataError(f"funding: symbol index {funding.symbol} is not between 0 and {len(symbols) - 1}")
     symbol = symbols[funding.symbol]
     if markets[funding.symbol].is_perpetual == 0:
         raise DataError(f"funding of {symbol}: a spot market has none; only perpetuals do")
@@ -49,12 +45,7 @@ def refuse_bad_funding(funding: Funding, symbols: Sequence[str], markets: Rows) 
 
 
 def pay_funding(
-    funding: Funding,
-    symbols: Sequence[str],
-    markets: Rows,
-    account: Row,
-    positions: Rows,
-    trades: Rows,
+    funding: Funding, symbols: Sequence[str], markets: Rows, account: Row, positions: Rows, trades: Rows
 ) -> Rows:
     """Settle with the position that is held now and return its PAYMENT; none when there is no position."""
     refuse_bad_funding(funding, symbols, markets)

@@ -159,9 +159,7 @@ def is_opening(position: Row, decision: Row) -> bool:
 
 
 @kernel
-def refusal(
-    account: Row, position: Row, market: Row, settings: Row, decision: Row, close_ms: int
-) -> int:
+def refusal(account: Row, position: Row, market: Row, settings: Row, decision: Row, close_ms: int) -> int:
     """Return 0, or why a decision that asks for a change is refused before it rests."""
     refused = limit(account, position, market, settings, decision)
     if refused != REFUSED_NO or not is_opening(position, decision):

@@ -23,9 +23,7 @@ from papertape.engine.broker.risk.fees import fee_of
 from papertape.engine.broker.risk.sizes import notional_share
 from papertape.engine.jit import Row, kernel
 
-_MINIMUM: Final = (
-    1.0 - 1e-9
-)  # of a minimum is enough of it: a tie must not be refused for float noise
+_MINIMUM: Final = 1.0 - 1e-9  # of a minimum is enough of it: a tie must not be refused for float noise
 
 _CASH_NOISE: Final = 1e-12  # of cash, that rounding a price and a size may take of it
 

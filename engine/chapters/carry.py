@@ -46,17 +46,11 @@ def from_then_on(spec: EngineSpec, time_ms: int) -> EngineSpec:
         return spec
     _, strategy, by_symbol = begun[-1]
     later = spec.every_turn[len(begun) :]
-    return replace(
-        spec, starts_ms=time_ms, strategy=strategy, symbol_strategies=by_symbol, turns=later
-    )
+    return replace(spec, starts_ms=time_ms, strategy=strategy, symbol_strategies=by_symbol, turns=later)
 
 
 def carry(
-    before: Engine,
-    after: Engine,
-    *,
-    closes: bool = False,
-    said: Mapping[str, Collection[str]] | None = None,
+    before: Engine, after: Engine, *, closes: bool = False, said: Mapping[str, Collection[str]] | None = None
 ) -> Report:
     """
     Let an engine that has only looked on go on with the account of another, and return what came of it.
@@ -91,9 +85,7 @@ def _refuse_apart(before: Engine, after: Engine) -> None:
     if before.symbols != after.symbols or before.base_ms != after.base_ms:
         raise DataError("chapter: symbols and base timeframe are those of the account")
     if before.spec.money_decimals != after.spec.money_decimals:
-        raise DataError(
-            "chapter: money_decimals are those of the account; its ledger counts in them"
-        )
+        raise DataError("chapter: money_decimals are those of the account; its ledger counts in them")
     if not before.account[0].instants:
         raise DataError("chapter: the account has seen no candle yet; change its configuration")
     if len(before.pending) or before.last_open_ms[0] != after.last_open_ms[0]:
@@ -104,8 +96,12 @@ def _refuse_apart(before: Engine, after: Engine) -> None:
 
 def _take_account(before: Engine, after: Engine) -> None:
     """Write what belongs to the account into the next engine, with the digests of what it has done."""
-    known = [(rows, name, rows[name].copy()) for rows in (after.account, after.positions)
-             for name in rows.dtype.names or () if name.startswith(_OF_MARKETS)]  # fmt: skip
+    known = [
+        (rows, name, rows[name].copy())
+        for rows in (after.account, after.positions)
+        for name in rows.dtype.names or ()
+        if name.startswith(_OF_MARKETS)
+    ]
     for name in ("account", "positions", "trades", "orders", "working"):
         getattr(after, name)[:] = getattr(before, name)
     for rows, name, values in known:
@@ -119,9 +115,7 @@ def _take_account(before: Engine, after: Engine) -> None:
         load_into(after._deciders, saved_by(after._deciders))  # they hold on to the outputs
 
 
-def _take_markets(
-    before: Engine, after: Engine, time_ms: int, said: Mapping[str, Collection[str]]
-) -> Rows:
+def _take_markets(before: Engine, after: Engine, time_ms: int, said: Mapping[str, Collection[str]]) -> Rows:
     """Let markets stand as they do for the account, but for what the chapter says of them; return the CHANGE records."""
     told, tells = before.spec.market_rows(), after.spec.market_rows()
     for name in after.markets.dtype.names or ():
@@ -134,7 +128,7 @@ def _take_markets(
     after.settings["has_tiers"] = counts_volume(after.markets, after.traded)
     set_rates(after.markets, after.account[0].volume)
     pairs = enumerate(zip(before.markets, after.markets, strict=True))
-    return np.concatenate([changes_of(after.account[0], time_ms, symbol, *pair) for symbol, pair in pairs])  # fmt: skip
+    return np.concatenate([changes_of(after.account[0], time_ms, symbol, *pair) for symbol, pair in pairs])
 
 
 def _begin_limits(before: Engine, after: Engine) -> None:

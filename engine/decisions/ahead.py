@@ -54,15 +54,7 @@ def run_ahead(
                 of symbols that have any
     """
     portfolio = Portfolio(
-        account_rows[0],
-        positions,
-        trades,
-        orders,
-        working,
-        entries,
-        markets,
-        settings_rows[0],
-        scratch,
+        account_rows[0], positions, trades, orders, working, entries, markets, settings_rows[0], scratch
     )
     out = OutputRows(fills, trades_out, marks, decisions_out, order_events, limit_events, counters)
     base = BaseCandles(candles, base_ms, mark_ranges)
@@ -78,18 +70,14 @@ def run_ahead(
 
 
 @kernel
-def look_at_all(
-    portfolio: Portfolio, counters: IntArray, looks: Rows, looks_at_orders: Rows
-) -> None:
+def look_at_all(portfolio: Portfolio, counters: IntArray, looks: Rows, looks_at_orders: Rows) -> None:
     """Write what is seen of every symbol now; `looks` has the shape (n_symbols,), that at orders a table for each."""
     account, positions, markets = portfolio.account, portfolio.positions, portfolio.markets
     worth = equity(account, positions, markets)
     for symbol in range(len(positions)):
         look = looks[symbol]
         look_at(account, positions[symbol], portfolio.orders[symbol], markets[symbol], worth, look)
-        look.entry_ms = (
-            portfolio.trades[symbol].entry_ms if positions[symbol].quantity != 0.0 else 0
-        )
+        look.entry_ms = portfolio.trades[symbol].entry_ms if positions[symbol].quantity != 0.0 else 0
         look.fills = counters[N_FILLS]
         look.trades = counters[N_TRADES]
         if look.working > 0:

@@ -40,10 +40,7 @@ PROGRESS: Final = record(
     ("n_faults", "i8"),  # at this close
     ("unheeded", "i8"),
     ("is_all_in", "i8"),
-    (
-        "is_watched",
-        "i8",
-    ),  # somebody is told of instructions: 1, and 2 once it has been told of those of this close
+    ("is_watched", "i8"),  # somebody is told of instructions: 1; 2 once it was told of those of this close
     ("decide_at", "i8"),  # addresses of the strategy's kernels; 0 = it has none
     ("on_fill_at", "i8"),
     ("on_close_at", "i8"),
@@ -74,15 +71,7 @@ def run_closes(
     """
     progress = progress_rows[0]
     portfolio = Portfolio(
-        account_rows[0],
-        positions,
-        trades,
-        orders,
-        working,
-        entries,
-        markets,
-        settings_rows[0],
-        scratch,
+        account_rows[0], positions, trades, orders, working, entries, markets, settings_rows[0], scratch
     )
     out = OutputRows(fills, trades_out, marks, decisions_out, order_events, limit_events, counters)
     base = BaseCandles(candles, base_ms, mark_ranges)
@@ -106,15 +95,29 @@ def run_closes(
             view.wishes[0] = KEEP
             if is_traded[symbol] != 0 and bars[symbol, column].flag_bits & FLAG_ABSENT == 0:
                 show(
-                    view, bars[symbol, column], looks[symbol], looks_at_orders[symbol], close_ms,
+                    view,
+                    bars[symbol, column],
+                    looks[symbol],
+                    looks_at_orders[symbol],
+                    close_ms,
                     kept[symbol] + column + 1,
-                )  # fmt: skip
+                )
                 for index in range(features.shape[1]):
                     named[symbol, index] = features[symbol, index, column]
                 tell(
-                    progress, own_rows[symbol], view, symbol, told, fills, trades_out, unseen_fills,
-                    unseen_trades, counters, seen, seen_trades,
-                )  # fmt: skip
+                    progress,
+                    own_rows[symbol],
+                    view,
+                    symbol,
+                    told,
+                    fills,
+                    trades_out,
+                    unseen_fills,
+                    unseen_trades,
+                    counters,
+                    seen,
+                    seen_trades,
+                )
                 call_at(progress.decide_at, own_rows[symbol], view, seen[0])
                 keep_unmet(view, unmet[symbol, column])
                 if not is_sound(view.wishes, progress.is_all_in):

@@ -133,9 +133,7 @@ class CompiledDecider(KeepsPast):
         self.faults = []
         # Two strategy candles may become known at one instant after a gap: only the newest is asked about.
         columns = np.flatnonzero(np.diff(at[:closed], append=n))
-        closes_ms = (
-            candles["open_ms"][at[columns] * len(self._engine.symbols)] + self._engine.base_ms
-        )
+        closes_ms = candles["open_ms"][at[columns] * len(self._engine.symbols)] + self._engine.base_ms
         bad_values = self._engine.frames.faults.take(closes_ms)
         bad_at = np.array([bad.close_ms for bad in bad_values], np.int64)
         n_bad: IntArray = np.sum(closes_ms[:, None] == bad_at, axis=1, dtype=np.int64)
@@ -183,9 +181,7 @@ class CompiledDecider(KeepsPast):
             if len(asked) and self._engine.on_instructions is not None:
                 self._engine.on_instructions(symbol, close_ms, copy_rows(asked))
 
-    def _run(
-        self, candles: Rows, n: int, closes: IntArray, columns: IntArray, n_bad: IntArray
-    ) -> int:
+    def _run(self, candles: Rows, n: int, closes: IntArray, columns: IntArray, n_bad: IntArray) -> int:
         """Go on with the batch; return why the loop stopped."""
         engine, outputs = self._engine, self._engine.outputs
         return loop.run_closes(
@@ -258,9 +254,7 @@ class CompiledDecider(KeepsPast):
             view["n_asked"], view["wishes"][0, 0] = 0, KEEP
             self._progress["n_faults"] += 1
             time_ms = int(view["time_ms"][0])
-            self.faults.append(
-                StrategyFault(self._name, self._engine.symbols[symbol], time_ms, reason)
-            )
+            self.faults.append(StrategyFault(self._name, self._engine.symbols[symbol], time_ms, reason))
 
     def _said(self, error: Exception) -> str:
         """Return what an exception says; of a call that means nothing the rules say more."""

@@ -49,10 +49,7 @@ class Asked(Generic[T]):
 def asked_in(turn: Turn, symbols: Sequence[str], is_watched: bool) -> list[Asked[Any]]:
     """Return who is asked about each symbol in a turn; those without parameters of their own share one instance."""
     shared: Asked[Any] = Asked(turn.strategy, is_watched)
-    return [
-        Asked(turn.of(symbol), is_watched) if symbol in turn.symbols else shared
-        for symbol in symbols
-    ]
+    return [Asked(turn.of(symbol), is_watched) if symbol in turn.symbols else shared for symbol in symbols]
 
 
 def _copied(strategy: T) -> T:

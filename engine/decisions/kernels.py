@@ -43,9 +43,7 @@ class KernelDecider:
     faults    of the newest batch; unheeded: a kernel looks at no account, so it cannot know what is held
     """
 
-    def __init__(
-        self, engine: EngineState, turns: Sequence[Sequence[Asked[KernelStrategy]]]
-    ) -> None:
+    def __init__(self, engine: EngineState, turns: Sequence[Sequence[Asked[KernelStrategy]]]) -> None:
         """Ask these, of each turn one for each symbol; none: nobody is asked, and the instants are run all the same."""
         # Not counted: an engine that nobody holds any more is to go at once, with its arrays, not at some collection.
         self._engine: EngineState = proxy(engine)
@@ -55,9 +53,7 @@ class KernelDecider:
         self._is_all_in = engine.spec.settings.sizing == "all_in"
         self._rows: list[list[list[int]]] = []
         if len(engine.spec.strategies) > 1:
-            self._rows = [
-                [list(readable(engine, one.strategy).values()) for one in turn] for turn in turns
-            ]
+            self._rows = [[list(readable(engine, one.strategy).values()) for one in turn] for turn in turns]
         is_asked_early = bool(engine.spec.turns or engine.spec.starts_ms)
         self._aside = np.zeros(engine.wishes.shape[1] if is_asked_early else 0, engine.wishes.dtype)
         self._found: list[tuple[int, StrategyFault]] = []  # at which close of the batch, and what
@@ -133,9 +129,7 @@ class KernelDecider:
                 engine.wishes["target"][symbol, :closed] = KEEP
             for number in range(max(engine.turn - 1, 0), len(self._turns)):
                 for close, reason in self._ask_one(number, symbol, matrix, closed):
-                    self._found.append(
-                        (close, self._fault(candles, int(at[close]), symbol, reason))
-                    )
+                    self._found.append((close, self._fault(candles, int(at[close]), symbol, reason)))
             bars, wishes = engine.frames.main[symbol].closed, engine.wishes[symbol]
             if engine.frames.has_absent:
                 mute_absent(bars, closed, wishes)
@@ -155,9 +149,7 @@ class KernelDecider:
             for bad in engine.frames.faults.take(closes_ms)
         ]
 
-    def _ask_one(
-        self, number: int, symbol: int, matrix: FloatArray, closed: int
-    ) -> list[tuple[int, str]]:
+    def _ask_one(self, number: int, symbol: int, matrix: FloatArray, closed: int) -> list[tuple[int, str]]:
         """Let the strategy of one turn write its wishes for one symbol; return the closes that it is at fault at, and why."""
         engine = self._engine
         bars = engine.frames.main[symbol].closed
@@ -172,8 +164,14 @@ class KernelDecider:
         return []
 
     def _ask(
-        self, asked: Asked[KernelStrategy], matrix: FloatArray, bars: Rows, closed: int, state: Rows, wishes: Rows
-    ) -> list[tuple[int, str]]:  # fmt: skip
+        self,
+        asked: Asked[KernelStrategy],
+        matrix: FloatArray,
+        bars: Rows,
+        closed: int,
+        state: Rows,
+        wishes: Rows,
+    ) -> list[tuple[int, str]]:
         """Let a user's kernel write its wishes for one symbol; return the closes that it is at fault at, and why."""
         if closed > 1:
             before = state.copy()
@@ -192,16 +190,19 @@ class KernelDecider:
         return found
 
     def _reason(
-        self, asked: Asked[KernelStrategy], matrix: FloatArray, bars: Rows, closed: int, state: Rows, wishes: Rows
-    ) -> str:  # fmt: skip
+        self,
+        asked: Asked[KernelStrategy],
+        matrix: FloatArray,
+        bars: Rows,
+        closed: int,
+        state: Rows,
+        wishes: Rows,
+    ) -> str:
         """Ask about some closes; return what is wrong with the answers, empty for nothing."""
         reason = ""
         try:
             asked.strategy.decide_batch(matrix, bars, closed, state, wishes)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # the boundary to a user's code: no error of it is ours
+        except (Exception, SystemExit) as error:  # the boundary to a user's code: no error of it is ours
             reason = told(error)
         reason = reason or self._first_fault(wishes[:closed], bars[:closed])
         # As a whole: once a batch, or where it is looked for.
@@ -223,9 +224,7 @@ class KernelDecider:
         if self._is_all_in:
             is_fine &= asked["size_scale"] == 1.0
         for row in asked[~is_fine]:
-            reason = fault_of(
-                Decision(*(row[name].item() for name in Decision._fields)), self._is_all_in
-            )
+            reason = fault_of(Decision(*(row[name].item() for name in Decision._fields)), self._is_all_in)
             if reason:
                 return reason
         return ""

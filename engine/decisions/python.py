@@ -202,10 +202,7 @@ class PythonDecider(KeepsPast):
             if self._hooks.is_used:
                 self._hooks.call(asked.strategy, view, symbol, look)
             wish = asked.strategy.decide(view)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # the boundary to a user's code: no error of it is ours
+        except (Exception, SystemExit) as error:  # the boundary to a user's code: no error of it is ours
             reason = told(error)
         if not reason and wish is not None:
             reason = fault_of(wish, self._is_all_in)

@@ -28,9 +28,7 @@ def refusal(symbol: str, view: Rows, look: Row, working: Rows) -> str:
     instructions.time_ms = int(view["time_ms"][0])
     instructions.rows = [{}] * int(view["n_asked"][0])
     call = {name: view["call"][name][0].item() for name in called.CALL.names or ()}
-    options: dict[str, Any] = {
-        name: call[name] for name in called.NUMBERS if call[name] != called.NOT_GIVEN
-    }
+    options: dict[str, Any] = {name: call[name] for name in called.NUMBERS if call[name] != called.NOT_GIVEN}
     options |= {name: tag_text(call[name]) for name in called.TEXTS if call[name]}
     options |= {name: True for name in called.SWITCHES if call[name]}
     try:
@@ -49,9 +47,7 @@ def refusal(symbol: str, view: Rows, look: Row, working: Rows) -> str:
     raise InvariantError(f"a kernel refused view.{called.CALL_NAMES[what]}({options})")
 
 
-def _in_python(
-    symbol: str, view: Rows, look: Row, working: Rows, instructions: Instructions
-) -> View:
+def _in_python(symbol: str, view: Rows, look: Row, working: Rows, instructions: Instructions) -> View:
     """Return the view that a strategy in Python would have at this close, as far as a call can depend on it."""
     columns = FeatureColumns(np.zeros((0, 0)), {}, 0)
     bar = [float(view[name][0]) for name in ("open", "high", "low", "close", "volume")]

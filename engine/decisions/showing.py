@@ -59,9 +59,19 @@ def keep_unmet(view: Row, unmet: Row) -> None:
 
 @kernel
 def tell(
-    progress: Row, own: Row, view: Row, symbol: int, told: IntArray, fills: Rows, trades: Rows, unseen_fills: Rows,
-    unseen_trades: Rows, counters: IntArray, seen: Rows, seen_trades: Rows,
-) -> None:  # fmt: skip
+    progress: Row,
+    own: Row,
+    view: Row,
+    symbol: int,
+    told: IntArray,
+    fills: Rows,
+    trades: Rows,
+    unseen_fills: Rows,
+    unseen_trades: Rows,
+    counters: IntArray,
+    seen: Rows,
+    seen_trades: Rows,
+) -> None:
     """Tell what happened to one symbol since it was asked last: fills first, each kind in its order."""
     if progress.on_fill_at == 0 and progress.on_close_at == 0:
         return

@@ -25,8 +25,7 @@ _DECISION_NAMES: Final = DECISION.names or ()
 _FIRST: Final = _DECISION_NAMES.index("target")
 assert _DECISION_NAMES[_FIRST : _FIRST + len(Decision._fields)] == Decision._fields
 _COLUMNS: Final = {
-    name: (place, INSTRUCTION[name] == np.int64)
-    for place, name in enumerate(INSTRUCTION.names or ())
+    name: (place, INSTRUCTION[name] == np.int64) for place, name in enumerate(INSTRUCTION.names or ())
 }
 _WIDTH: Final = len(_COLUMNS)
 
@@ -94,15 +93,12 @@ class Stretches:
         if len(closes) > _FEW:
             self._run = direct(run_ahead, candles, 0, 0, closes, 0, 0, 0, 0, *self._arrays)
 
-    def run(
-        self, first: int, last: int, done: int, n_closes: int, resting: tuple[int, int]
-    ) -> None:
+    def run(self, first: int, last: int, done: int, n_closes: int, resting: tuple[int, int]) -> None:
         """Run instants with what rests before the first of them, noting the closes from number `done` on."""
         closes = self._closes[done:] if done else self._closes
         self._run(
-            self._candles, first, last, closes, n_closes, resting[0], resting[1], self._base_ms,
-            *self._arrays,
-        )  # fmt: skip
+            self._candles, first, last, closes, n_closes, resting[0], resting[1], self._base_ms, *self._arrays
+        )
 
     def looks(self, n_closes: int) -> list[list[list[float]]]:
         """Return what was seen at the newest closes: fields of LOOK by close and symbol."""
@@ -117,9 +113,7 @@ class Stretches:
         """Put the account back to what was remembered."""
         for saved, live in zip(self._saved, self._live, strict=True):
             live[:] = saved
-        if self._engine.settings[
-            0
-        ].has_tiers:  # a day that began ahead has set the rates of its volume
+        if self._engine.settings[0].has_tiers:  # a day that began ahead has set the rates of its volume
             set_rates(self._engine.markets, self._engine.account[0].volume)
 
 

@@ -24,13 +24,7 @@ Technical signals, one file per family, each value from the candles up to its ow
 from papertape.engine.features.compute import perceive
 from papertape.engine.features.evaluate import evaluate
 from papertape.engine.features.requests import split_request
-from papertape.engine.features.table import (
-    FEATURES,
-    FeaturePlan,
-    columns_of,
-    plan_features,
-    read_request,
-)
+from papertape.engine.features.table import FEATURES, FeaturePlan, columns_of, plan_features, read_request
 
 __all__ = [
     "FEATURES",

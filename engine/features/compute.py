@@ -42,18 +42,7 @@ from papertape.engine.features.momentum import RSI, cci, roc, rsi, stochastic, w
 from papertape.engine.features.shape import candle_shape, clock, log_return, until
 from papertape.engine.features.smc.feature import SMC_STATE, smc
 from papertape.engine.features.table import FeaturePlan
-from papertape.engine.features.trend import (
-    ADX,
-    AVERAGE,
-    MACD,
-    adx,
-    aroon,
-    ema,
-    macd,
-    slope,
-    sma,
-    wma,
-)
+from papertape.engine.features.trend import ADX, AVERAGE, MACD, adx, aroon, ema, macd, slope, sma, wma
 from papertape.engine.features.volatility import (
     WILDER,
     atr,
@@ -68,9 +57,16 @@ from papertape.engine.jit import FloatArray, IntArray, Rows, kernel
 
 
 def perceive(
-    history: FloatArray, first: int, last: int, count: int, plan: FeaturePlan, slab: FloatArray, out: FloatArray,
-    events: Rows, written: IntArray,
-) -> None:  # fmt: skip
+    history: FloatArray,
+    first: int,
+    last: int,
+    count: int,
+    plan: FeaturePlan,
+    slab: FloatArray,
+    out: FloatArray,
+    events: Rows,
+    written: IntArray,
+) -> None:
     """
     Compute every feature of a plan for the candles in columns `first` … `last - 1` of the history.
 
@@ -84,9 +80,16 @@ def perceive(
 
 
 def perceive_structure(
-    history: FloatArray, first: int, last: int, count: int, plan: FeaturePlan, slab: FloatArray, out: FloatArray,
-    events: Rows, written: IntArray,
-) -> None:  # fmt: skip
+    history: FloatArray,
+    first: int,
+    last: int,
+    count: int,
+    plan: FeaturePlan,
+    slab: FloatArray,
+    out: FloatArray,
+    events: Rows,
+    written: IntArray,
+) -> None:
     """
     Compute market structure where a plan asks for it; the first request of several tells its events.
 
@@ -96,16 +99,13 @@ def perceive_structure(
         buffer = events if number == 0 else events[len(events) - 1 :]
         states = slab[row.words].view(SMC_STATE)
         lines = out[row.lines]
-        smc(
-            history, first, last, count, row.parameters, row.length_ms, states, lines, buffer,
-            written,
-        )  # fmt: skip
+        smc(history, first, last, count, row.parameters, row.length_ms, states, lines, buffer, written)
 
 
 @kernel
 def measure_all(
-    history: FloatArray, first: int, last: int, count: int, program: Rows, slab: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, program: Rows, slab: FloatArray, out: FloatArray
+) -> None:
     """Compute every technical feature of a program; arguments as for `perceive`."""
     for number in range(len(program)):
         row = program[number]
@@ -120,9 +120,15 @@ def measure_all(
 
 @kernel
 def follow_price(
-    code: int, history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray,
+    code: int,
+    history: FloatArray,
+    first: int,
+    last: int,
+    count: int,
+    p: FloatArray,
+    cells: FloatArray,
     lines: FloatArray,
-) -> None:  # fmt: skip
+) -> None:
     """Compute one feature of the trend and momentum families."""
     if code == EMA:
         ema(history, first, last, count, p, cells.view(AVERAGE)[0], lines[0])
@@ -152,9 +158,15 @@ def follow_price(
 
 @kernel
 def measure(
-    code: int, history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray,
+    code: int,
+    history: FloatArray,
+    first: int,
+    last: int,
+    count: int,
+    p: FloatArray,
+    cells: FloatArray,
     lines: FloatArray,
-) -> None:  # fmt: skip
+) -> None:
     """Compute one feature of the volatility, volume and shape families."""
     if code == ATR:
         atr(history, first, last, count, p, cells.view(WILDER)[0], lines[0])

@@ -6,20 +6,15 @@ All are NaN where a series is not known: before its first value, in its gaps, an
 
 import numpy as np
 
-from papertape.engine.features.codes import (
-    INDEX_PREMIUM,
-    MARK_PREMIUM,
-    OPEN_INTEREST_CHANGE,
-    SERIES_LINE,
-)
+from papertape.engine.features.codes import INDEX_PREMIUM, MARK_PREMIUM, OPEN_INTEREST_CHANGE, SERIES_LINE
 from papertape.engine.features.history import CLOSE, INDEX_ROW, MARK_ROW, OPEN_INTEREST_ROW
 from papertape.engine.jit import FloatArray, kernel
 
 
 @kernel
 def follow_series(
-    code: int, history: FloatArray, first: int, last: int, count: int, p: FloatArray, line: FloatArray,
-) -> None:  # fmt: skip
+    code: int, history: FloatArray, first: int, last: int, count: int, p: FloatArray, line: FloatArray
+) -> None:
     """Compute one feature of the family; arguments as for `papertape.engine.features.compute.measure`."""
     if code == OPEN_INTEREST_CHANGE:
         change(history[OPEN_INTEREST_ROW], first, last, count, int(p[0]), line)

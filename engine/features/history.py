@@ -124,9 +124,7 @@ def deviation_of(moments: FloatArray, period: int) -> float:
 
 
 @kernel
-def bars_since_extreme(
-    row: FloatArray, i: int, t: int, period: int, sign: float, cells: FloatArray
-) -> int:
+def bars_since_extreme(row: FloatArray, i: int, t: int, period: int, sign: float, cells: FloatArray) -> int:
     """
     Return how many bars ago the highest (`sign` 1) or lowest (-1) of the newest `period` values was; the latest on ties.
 

@@ -33,9 +33,7 @@ class KnownSeries:
                  not known; (0, n_symbols, 3): nobody asks
     """
 
-    def __init__(
-        self, n_symbols: int, base_ms: int, most: int, has_series: bool, has_marks: bool
-    ) -> None:
+    def __init__(self, n_symbols: int, base_ms: int, most: int, has_series: bool, has_marks: bool) -> None:
         self._base_ms, self._has_series, self._has_marks = base_ms, has_series, has_marks
         shape = (n_symbols, _N_KINDS, most) if has_series else (n_symbols, 0, 0)
         self.values: FloatArray = np.full(shape, np.nan)
@@ -137,20 +135,25 @@ def refuse_bad_series(rows: Rows, symbols: Sequence[str], newest_ms: IntArray) -
     """
     if rows.dtype != SERIES:
         raise DataError(f"series: type {rows.dtype} is not the SERIES record")
-    _refuse(rows, (rows["symbol"] < 0) | (rows["symbol"] >= len(symbols)), symbols, "its symbol is none of this engine")  # fmt: skip
+    _refuse(
+        rows,
+        (rows["symbol"] < 0) | (rows["symbol"] >= len(symbols)),
+        symbols,
+        "its symbol is none of this engine",
+    )
     _refuse(rows, (rows["kind"] < 0) | (rows["kind"] >= _N_KINDS), symbols, "its kind is unknown")
     value = rows["value"]
     is_price = (rows["kind"] == MARK_PRICE) | (rows["kind"] == INDEX_PRICE)
     is_rate = rows["kind"] == FUNDING_RATE
     _refuse(rows, np.isinf(value), symbols, "its value is not finite")
     _refuse(rows, is_price & (value <= 0.0), symbols, "its price is not above 0")
-    _refuse(rows, is_rate & (np.abs(value) > _LARGEST_RATE), symbols, "its rate is not between -1 and 1")  # fmt: skip
+    _refuse(rows, is_rate & (np.abs(value) > _LARGEST_RATE), symbols, "its rate is not between -1 and 1")
     _refuse(rows, ~is_rate & (value < 0.0), symbols, "its value is below 0")
     is_range = (rows["kind"] == MARK_PRICE) & ~np.isnan(value)
     low, high = rows["low"], rows["high"]
-    is_sound = (low > 0.0) & (low <= rows["open"]) & (low <= value) & (high >= value) & (high >= rows["open"])  # fmt: skip
+    is_sound = (low > 0.0) & (low <= rows["open"]) & (low <= value) & (high >= value) & (high >= rows["open"])
     is_sound &= high < np.inf
-    _refuse(rows, is_range & ~is_sound, symbols, "its open, high and low are no range around its value")  # fmt: skip
+    _refuse(rows, is_range & ~is_sound, symbols, "its open, high and low are no range around its value")
     for number in np.unique(rows["symbol"] * _N_KINDS + rows["kind"]).tolist():
         symbol, kind = divmod(number, _N_KINDS)
         at = np.flatnonzero((rows["symbol"] == symbol) & (rows["kind"] == kind))

@@ -20,13 +20,7 @@ from papertape.engine.features.known import KnownSeries
 from papertape.engine.features.own.base import OwnFeature
 from papertape.engine.features.own.faults import FeatureFaults
 from papertape.engine.features.requests import split_request
-from papertape.engine.features.series import (
-    FeatureLanes,
-    FeatureSeries,
-    as_of,
-    as_of_traded,
-    block_of,
-)
+from papertape.engine.features.series import FeatureLanes, FeatureSeries, as_of, as_of_traded, block_of
 from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, IntArray, Rows, join_rows
 
@@ -91,9 +85,7 @@ class FeatureMatrix:
             for frame in dict.fromkeys((timeframe, *(each.timeframe for each in wanted)))
         }
         self._each = [
-            (frame, symbol, lane)
-            for frame, lanes in self._lanes.items()
-            for symbol, lane in lanes.items()
+            (frame, symbol, lane) for frame, lanes in self._lanes.items() for symbol, lane in lanes.items()
         ]
         # What a call for all symbols leaves to be computed for each.
         self._apart = [each for each in self._each if each[2].is_more]
@@ -114,9 +106,7 @@ class FeatureMatrix:
             _Source(timeframe, _OWN, row) for row in range(len(self.main[0].plan.columns))
         ]
         shape = (len(self.columns), self.most)
-        self._matrices = (
-            [] if self._is_direct else [np.full(shape, np.nan) for _ in range(self.n_symbols)]
-        )
+        self._matrices = [] if self._is_direct else [np.full(shape, np.nan) for _ in range(self.n_symbols)]
 
     def _lanes_of(
         self, frame: str, base_timeframe: str, wanted: Sequence[_Wanted]
@@ -124,9 +114,7 @@ class FeatureMatrix:
         """Return the lanes of one timeframe by symbol; what every symbol has comes first in each, at the same rows."""
         base_ms, length_ms = timeframe_ms(base_timeframe), timeframe_ms(frame)
         if length_ms % base_ms:
-            raise ConfigError(
-                f"features: timeframe {frame} is not a multiple of the base {base_timeframe}"
-            )
+            raise ConfigError(f"features: timeframe {frame} is not a multiple of the base {base_timeframe}")
         here = [each for each in wanted if each.timeframe == frame]
         own = [each.name for each in here if each.symbol == _OWN]
         asking: dict[tuple[str, ...], list[int]] = {}
@@ -182,9 +170,7 @@ class FeatureMatrix:
             return np.zeros(0, EVENT)
         told = join_rows(self._told)
         self._told = []
-        order = np.lexsort(
-            [told[key] for key in ("sequence", "symbol", "timeframe_ms", "known_ms")]
-        )
+        order = np.lexsort([told[key] for key in ("sequence", "symbol", "timeframe_ms", "known_ms")])
         return told[order]
 
     def matrix(self, symbol: int, closed: int, at: IntArray) -> FloatArray:
@@ -196,15 +182,23 @@ class FeatureMatrix:
             if source.symbol == _OWN:
                 lane = self._lanes[source.timeframe][symbol]
                 as_of(
-                    lane.out, lane.closed_at, lane.n_closed, lane.latest, source.row,
-                    at, closed, matrix, row,
-                )  # fmt: skip
+                    lane.out, lane.closed_at, lane.n_closed, lane.latest, source.row, at, closed, matrix, row
+                )
             else:
                 lane = self._lanes[source.timeframe][source.symbol]
                 as_of_traded(
-                    lane.out, lane.closed_at, lane.closed, lane.n_closed, lane.latest,
-                    lane.latest_flags, source.row, at, closed, matrix, row,
-                )  # fmt: skip
+                    lane.out,
+                    lane.closed_at,
+                    lane.closed,
+                    lane.n_closed,
+                    lane.latest,
+                    lane.latest_flags,
+                    source.row,
+                    at,
+                    closed,
+                    matrix,
+                    row,
+                )
         return matrix
 
     def save(self) -> dict[str, Rows]:

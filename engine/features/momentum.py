@@ -17,8 +17,8 @@ RSI: Final = record(("gain", "f8"), ("loss", "f8"))
 
 @kernel
 def rsi(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray
+) -> None:
     """
     Write the relative strength index of the close, 0 … 100; 50 when nothing has moved.
 
@@ -43,8 +43,8 @@ def rsi(
 
 @kernel
 def stochastic(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray, out: FloatArray
+) -> None:
     """
     Write slow %K and %D, 0 … 100: the close within the range of `period` candles, averaged over `slow`, then `signal`.
 
@@ -74,9 +74,7 @@ def stochastic(
 
 
 @kernel
-def cci(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, out: FloatArray
-) -> None:
+def cci(history: FloatArray, first: int, last: int, count: int, p: FloatArray, out: FloatArray) -> None:
     """
     Write the commodity channel index: (typical price - its mean) ÷ (0.015 × its mean deviation); 0 when flat.
 
@@ -102,9 +100,7 @@ def cci(
 
 
 @kernel
-def roc(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, out: FloatArray
-) -> None:
+def roc(history: FloatArray, first: int, last: int, count: int, p: FloatArray, out: FloatArray) -> None:
     """
     Write the rate of change of the close over `period` bars, in percent as TA-Lib gives it; the first `period` candles
     have none.
@@ -119,8 +115,8 @@ def roc(
 
 @kernel
 def williams_r(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray, out: FloatArray
+) -> None:
     """Write Williams %R, -100 … 0: how far the close is below the highest high of `period` candles; -50 when flat."""
     period = int(p[0])
     high, low = history[HIGH], history[LOW]

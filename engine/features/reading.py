@@ -74,9 +74,7 @@ class Reading:
     def columns(self, timeframe: str, requests: Sequence[str]) -> list[FloatArray]:
         """Return the columns of each request at the closes of a timeframe, shape (n_symbols, n_columns, n_closes)."""
         keys = [(timeframe, request) for request in requests]
-        missing = [
-            request for key, request in zip(keys, requests, strict=True) if key not in self._columns
-        ]
+        missing = [request for key, request in zip(keys, requests, strict=True) if key not in self._columns]
         if missing:
             self._read(timeframe, missing)
         for key in keys:
@@ -182,7 +180,7 @@ class ReadFeatures:
     def begin(self, requests: Sequence[str]) -> None:
         """Be before the first candle, for whoever asks for these."""
         wanted = tuple(dict.fromkeys(requests))
-        self.columns = (*(name for request in wanted for name in columns_of(request)), MODEL_PROBABILITY)  # fmt: skip
+        self.columns = (*(name for request in wanted for name in columns_of(request)), MODEL_PROBABILITY)
         self._columns = self.reading.columns(self._timeframe, wanted)
         most = min(self.most, len(self._closes.at))
         self.main = [_ReadLane(out) for out in self.reading.room(len(self.columns), most)]

@@ -9,9 +9,7 @@ from typing import Final, NamedTuple
 
 from papertape.engine.errors import ConfigError
 
-VARIANTS: Final = (
-    "first",
-)  # from which candle on: the first, in place of the one that ends a mean
+VARIANTS: Final = ("first",)  # from which candle on: the first, in place of the one that ends a mean
 
 
 class RequestParts(NamedTuple):
@@ -42,9 +40,7 @@ def split_request(text: str) -> RequestParts:
     rest, variant = split_variant(body)
     symbol, colon, name = rest.rpartition(":")
     if (colon and not symbol) or not name:
-        raise ConfigError(
-            f"feature {text!r}: write SYMBOL:{name or 'rsi_14'}, or {name or 'rsi_14'}"
-        )
+        raise ConfigError(f"feature {text!r}: write SYMBOL:{name or 'rsi_14'}, or {name or 'rsi_14'}")
     ending = f":{variant}" if variant else ""
     if "@" in name:
         name, _, timeframe = name.partition("@")

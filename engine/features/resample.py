@@ -69,9 +69,16 @@ def close_bucket(state: Row, symbol: int, length_ms: int, closed: Row) -> None:
 
 @kernel
 def aggregate(
-    candles: Rows, first: int, stride: int, n: int, base_ms: int, length_ms: int, state: Row, closed: Rows,
+    candles: Rows,
+    first: int,
+    stride: int,
+    n: int,
+    base_ms: int,
+    length_ms: int,
+    state: Row,
+    closed: Rows,
     closed_at: IntArray,
-) -> int:  # fmt: skip
+) -> int:
     """
     Gather `n` base candles of one symbol and return how many candles of the longer timeframe closed.
 

@@ -18,20 +18,10 @@ from papertape.engine.features.history import N_CANDLE_ROWS, N_ROWS
 from papertape.engine.features.own.base import NewCandles
 from papertape.engine.features.own.series import BadValue, OwnSeries
 from papertape.engine.features.resample import FRAME_STATE, aggregate
-from papertape.engine.jit import (
-    FloatArray,
-    IntArray,
-    Rows,
-    copy_rows,
-    inlined_kernel,
-    join_rows,
-    kernel,
-)
+from papertape.engine.jit import FloatArray, IntArray, Rows, copy_rows, inlined_kernel, join_rows, kernel
 
 BLOCK: Final = 2048  # base candles of one symbol that a step takes at a time, at most
-_BLOCK_LEAST: Final = (
-    64  # fewer, and what Python does between two blocks takes as long as the kernels
-)
+_BLOCK_LEAST: Final = 64  # fewer, and what Python does between two blocks takes as long as the kernels
 _BLOCK_OF_ALL: Final = 50 * BLOCK  # candles of all symbols
 
 
@@ -68,24 +58,24 @@ def advance(
                 latest[lane, column] = out[lane, column, newest]
             latest_flags[lane, 0] = closed[lane, newest].flag_bits
         n_closed = aggregate(
-            candles, symbol, n_symbols, n, base_ms, length_ms, frames[lane], closed[lane],
-            closed_at[lane],
-        )  # fmt: skip
-        push(
-            history[lane], look_back, cursor, closed[lane], closed_at[lane], known[symbol], n_closed,
-        )  # fmt: skip
+            candles, symbol, n_symbols, n, base_ms, length_ms, frames[lane], closed[lane], closed_at[lane]
+        )
+        push(history[lane], look_back, cursor, closed[lane], closed_at[lane], known[symbol], n_closed)
         if n_closed > 0:
             end, count = cursor[0], cursor[1] - n_closed
-            measure_all(
-                history[lane], end - n_closed, end, count, program, slabs[lane], out[lane]
-            )  # fmt: skip
+            measure_all(history[lane], end - n_closed, end, count, program, slabs[lane], out[lane])
 
 
 @inlined_kernel
 def push(
-    history: FloatArray, look_back: int, cursor: IntArray, closed: Rows, closed_at: IntArray, known: FloatArray,
+    history: FloatArray,
+    look_back: int,
+    cursor: IntArray,
+    closed: Rows,
+    closed_at: IntArray,
+    known: FloatArray,
     n_closed: int,
-) -> None:  # fmt: skip
+) -> None:
     """Append what closed to a lane's history, whose oldest candles make room."""
     end = cursor[0]
     if end + n_closed > history.shape[1]:
@@ -209,9 +199,16 @@ class FeatureSeries:
         end, count = self.cursor[:2].tolist()
         if self.plan.structure and self.n_closed:
             perceive_structure(
-                self.history, end - self.n_closed, end, count - self.n_closed, self.plan, self.slab,
-                self.out, events, self.written,
-            )  # fmt: skip
+                self.history,
+                end - self.n_closed,
+                end,
+                count - self.n_closed,
+                self.plan,
+                self.slab,
+                self.out,
+                events,
+                self.written,
+            )
         if self._own is not None:
             new = NewCandles(self.history, end - self.n_closed, end, count - self.n_closed)
             self.bad_values = self._own.update(new, self.out)
@@ -274,9 +271,16 @@ class FeatureSeries:
 
 @kernel
 def as_of(
-    source: FloatArray, source_at: IntArray, n_source: int, latest: FloatArray, source_row: int, at: IntArray, n: int,
-    target: FloatArray, target_row: int,
-) -> None:  # fmt: skip
+    source: FloatArray,
+    source_at: IntArray,
+    n_source: int,
+    latest: FloatArray,
+    source_row: int,
+    at: IntArray,
+    n: int,
+    target: FloatArray,
+    target_row: int,
+) -> None:
     """Write, for each instant in `at`, the newest value of another timeframe's lane that was known by then."""
     j = 0
     value = latest[source_row]
@@ -289,9 +293,18 @@ def as_of(
 
 @kernel
 def as_of_traded(
-    source: FloatArray, source_at: IntArray, closed: Rows, n_source: int, latest: FloatArray, latest_flags: IntArray,
-    source_row: int, at: IntArray, n: int, target: FloatArray, target_row: int,
-) -> None:  # fmt: skip
+    source: FloatArray,
+    source_at: IntArray,
+    closed: Rows,
+    n_source: int,
+    latest: FloatArray,
+    latest_flags: IntArray,
+    source_row: int,
+    at: IntArray,
+    n: int,
+    target: FloatArray,
+    target_row: int,
+) -> None:
     """
     Write the same of another symbol's lane, NaN where its newest candle was absent.
 

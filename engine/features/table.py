@@ -206,9 +206,7 @@ class FeatureRequest(NamedTuple):
     @property
     def columns(self) -> tuple[str, ...]:
         """Return the names of the columns."""
-        return tuple(
-            f"{self.text}_{suffix}" if suffix else self.text for suffix in self.feature.outputs
-        )
+        return tuple(f"{self.text}_{suffix}" if suffix else self.text for suffix in self.feature.outputs)
 
 
 def read_request(text: str, own: Iterable[str] = ()) -> FeatureRequest:
@@ -314,9 +312,7 @@ class FeaturePlan:
 
 
 def plan_features(
-    requests: Sequence[str],
-    length_ms: int = HOUR_MS,
-    own: Mapping[str, OwnFeature] = MappingProxyType({}),
+    requests: Sequence[str], length_ms: int = HOUR_MS, own: Mapping[str, OwnFeature] = MappingProxyType({})
 ) -> FeaturePlan:
     """
     Return the plan for requests on one timeframe, each once, or raise ConfigError.
@@ -349,9 +345,7 @@ def plan_features(
     state_dtype = record(*fields) if fields else record(("unused", "f8"))
     structure = _structure_of(program, length_ms)
     has_series = any(request is not None and request.feature.is_series for request in read)
-    return FeaturePlan(
-        tuple(columns), look_back, program, state_dtype, structure, tuple(theirs), has_series
-    )
+    return FeaturePlan(tuple(columns), look_back, program, state_dtype, structure, tuple(theirs), has_series)
 
 
 def _write_row(row: Row, request: FeatureRequest, words: int, column: int, length_ms: int) -> None:

@@ -12,14 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from papertape.engine.features.history import (
-    CLOSE,
-    HIGH,
-    LOW,
-    bars_since_extreme,
-    slide_total,
-    true_range,
-)
+from papertape.engine.features.history import CLOSE, HIGH, LOW, bars_since_extreme, slide_total, true_range
 from papertape.engine.jit import FloatArray, Row, kernel, record
 
 AVERAGE: Final = record(("average", "f8"), ("total", "f8"))
@@ -56,8 +49,8 @@ def step_ema(state: Row, value: float, t: int, period: int, is_first: bool) -> f
 
 @kernel
 def ema(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray
+) -> None:
     """Write the exponential moving average of the close."""
     period, is_first = int(p[0]), p[3] != 0.0
     begun = min(last, first + max(0, (1 if is_first else period) - count))
@@ -73,8 +66,8 @@ def ema(
 
 @kernel
 def sma(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray
+) -> None:
     """Write the simple moving average of the close."""
     period, row = int(p[0]), history[CLOSE]
     for i in range(first, last):
@@ -85,8 +78,8 @@ def sma(
 
 @kernel
 def wma(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray
+) -> None:
     """Write the moving average with weights 1 … period, the newest close the heaviest."""
     period, row = int(p[0]), history[CLOSE]
     for i in range(first, last):
@@ -105,8 +98,8 @@ def wma(
 
 @kernel
 def macd(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray
+) -> None:
     """
     Write MACD line, signal line and histogram of the close.
 
@@ -144,8 +137,8 @@ def macd(
 
 @kernel
 def adx(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray
+) -> None:
     """
     Write Wilder's average directional index, +DI and -DI; a market without any range has 0 for all three.
 
@@ -182,8 +175,8 @@ def adx(
 
 @kernel
 def aroon(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray, out: FloatArray
+) -> None:
     """
     Write Aroon up, down and their difference (Chande 1995), 0 … 100 and −100 … 100: how recent the extremes of the
     last `period` + 1 candles are. The first `period` candles have none.
@@ -205,8 +198,8 @@ def aroon(
 
 @kernel
 def slope(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray
+) -> None:
     """
     Write the slope of the least-squares line through the last `period` closes, in quote per bar (TA-Lib's LINEARREG_SLOPE).
     The first `period` − 1 candles have none.

@@ -46,8 +46,8 @@ def step_atr(average: float, reach: float, t: int, period: int, is_first: bool) 
 
 @kernel
 def atr(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray
+) -> None:
     """
     Write Wilder's average true range (1978), in quote per base; the first value is at candle `period`, of the ranges
     of candles 1 … period.
@@ -62,8 +62,14 @@ def atr(
 
 @kernel
 def bollinger(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, moments: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray,
+    first: int,
+    last: int,
+    count: int,
+    p: FloatArray,
+    moments: FloatArray,
+    out: FloatArray,
+) -> None:
     """
     Write upper, middle and lower band, width ÷ middle, and the place of the close between the bands (0.5 when flat).
     """
@@ -86,8 +92,8 @@ def bollinger(
 
 @kernel
 def keltner(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray, out: FloatArray
+) -> None:
     """
     Write upper, middle and lower line in quote: an exponential average of the close and `factor` ATR around it
     (Keltner 1960, with Raschke's ATR). It begins when both averages have.
@@ -106,8 +112,8 @@ def keltner(
 
 @kernel
 def donchian(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, cells: FloatArray, out: FloatArray
+) -> None:
     """
     Write the highest high, the lowest low and their middle in quote over `period` candles, this one included (Donchian
     1960). The first `period` − 1 candles have none.
@@ -126,8 +132,8 @@ def donchian(
 
 @kernel
 def volatility_close(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, ring: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, ring: FloatArray, out: FloatArray
+) -> None:
     """
     Write the sample standard deviation (n − 1) of the last `period` log returns: a fraction per bar, not per year.
 
@@ -150,9 +156,7 @@ def volatility_close(
 
 
 @kernel
-def slide_ring(
-    moments: FloatArray, ring: FloatArray, value: float, number: int, period: int
-) -> None:
+def slide_ring(moments: FloatArray, ring: FloatArray, value: float, number: int, period: int) -> None:
     """Keep up the moments of the newest `period` values of a series that is only here, in a ring by number."""
     old = ring[number % period]
     ring[number % period] = value
@@ -176,8 +180,8 @@ def slide_ring(
 
 @kernel
 def volatility_parkinson(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, ring: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, ring: FloatArray, out: FloatArray
+) -> None:
     """
     Write Parkinson's volatility: the root of the mean of ln(high ÷ low)² ÷ (4 ln 2) over `period` candles.
 

@@ -22,18 +22,14 @@ from papertape.engine.features.history import (
 from papertape.engine.jit import FloatArray, Row, kernel, record
 
 OBV: Final = record(("total", "f8"))
-MFI: Final = record(
-    ("inflow", "f8"), ("outflow", "f8"), ("inflow_largest", "f8"), ("outflow_largest", "f8")
-)
+MFI: Final = record(("inflow", "f8"), ("outflow", "f8"), ("inflow_largest", "f8"), ("outflow_largest", "f8"))
 VWAP: Final = record(("day", "f8"), ("value", "f8"), ("volume", "f8"))
 
 _DAY_MS: Final = 86_400_000.0
 
 
 @kernel
-def obv(
-    history: FloatArray, first: int, last: int, count: int, state: Row, out: FloatArray
-) -> None:
+def obv(history: FloatArray, first: int, last: int, count: int, state: Row, out: FloatArray) -> None:
     """
     Write on-balance volume (Granville 1963) in base units: the sum of volumes, signed by the direction of the close. Its
     level depends on where the tape begins; only its changes mean something.
@@ -63,8 +59,8 @@ def money_flow(history: FloatArray, i: int) -> float:
 
 @kernel
 def mfi(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray, first: int, last: int, count: int, p: FloatArray, state: Row, out: FloatArray
+) -> None:
     """
     Write the money flow index, 0 … 100; 50 when nothing flowed.
 
@@ -104,9 +100,7 @@ def slide_flows(history: FloatArray, i: int, period: int, state: Row) -> bool:
 
 
 @kernel
-def vwap(
-    history: FloatArray, first: int, last: int, count: int, state: Row, out: FloatArray
-) -> None:
+def vwap(history: FloatArray, first: int, last: int, count: int, state: Row, out: FloatArray) -> None:
     """
     Write the volume-weighted typical price since 00:00 UTC; the typical price while nothing was traded.
 
@@ -125,8 +119,14 @@ def vwap(
 
 @kernel
 def volume_z(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, moments: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    history: FloatArray,
+    first: int,
+    last: int,
+    count: int,
+    p: FloatArray,
+    moments: FloatArray,
+    out: FloatArray,
+) -> None:
     """
     Write how many population deviations the volume is above its mean over `period` candles, this one included; 0 when
     all are equal. The first `period` − 1 candles have none.

@@ -123,9 +123,12 @@ def _is_known_when_edited(module: str) -> bool:
 def _plain(function: F) -> F:
     """Return a function that is one of ours without the compiler, too; what it was made of stays as it was."""
     made: Any = FunctionType(
-        function.__code__, function.__globals__, function.__name__, function.__defaults__,
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
         function.__closure__,
-    )  # fmt: skip
+    )
     made.py_func = function
     return cast(F, update_wrapper(made, function))
 
@@ -146,9 +149,7 @@ def _dispatcher(function: Callable[..., Any], is_inlined: bool, is_expanded: boo
     """Return what compiles a function when it is called."""
     text: Literal["always", "never"] = "always" if is_expanded else "never"
     if is_plain():
-        compiled = numba.njit(nogil=True, error_model="numpy", forceinline=is_inlined, inline=text)(
-            function
-        )
+        compiled = numba.njit(nogil=True, error_model="numpy", forceinline=is_inlined, inline=text)(function)
         return _with_any_value(compiled)
     # Imported here: with the switch a start needs nothing of numba that another version may have moved.
     from papertape.engine.jit.dispatch import Kernel

@@ -33,9 +33,7 @@ _LOOK_S: Final = 0.05
 _ENGINE: Final = Path(__file__).parents[1]
 _PLAIN_SUFFIX: Final = "-plain"
 _FOLDER: Final = re.compile(rf"kernels-[0-9a-f]{{16}}({_PLAIN_SUFFIX})?")
-_FROM: Final = re.compile(
-    r"^[ \t]*from papertape\.(engine[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE
-)
+_FROM: Final = re.compile(r"^[ \t]*from papertape\.(engine[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
 _DEFINES: Final = re.compile(r"^@(?:inlined_|expanded_)?kernel$", re.MULTILINE)
 _IMPORT: Final = re.compile(r"^[ \t]*import papertape\.(engine[\w.]*)", re.MULTILINE)
 

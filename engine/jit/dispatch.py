@@ -65,11 +65,7 @@ class _PartLibrary(JITCodeLibrary):
         """Return the code with everything that it calls: numba code that is not ours links it as it would its own."""
         whole = parse_bitcode(self.alone().as_bitcode())
         for needed in _reached(self, {}):
-            part = (
-                needed.alone()
-                if isinstance(needed, _PartLibrary)
-                else needed._get_module_for_linking()
-            )
+            part = needed.alone() if isinstance(needed, _PartLibrary) else needed._get_module_for_linking()
             whole.link_in(part, preserve=True)
         return whole
 
@@ -163,8 +159,7 @@ class _KernelCompiler(Compiler):
         pipelines: list[Any] = super().define_pipelines()
         for pipeline in pipelines:
             pipeline.passes = [
-                (_KernelLowering if step is NativeLowering else step, told)
-                for step, told in pipeline.passes
+                (_KernelLowering if step is NativeLowering else step, told) for step, told in pipeline.passes
             ]
             pipeline.finalize()
         return pipelines

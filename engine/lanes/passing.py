@@ -7,30 +7,16 @@ columns of prices, and marks are written as columns. A decision at the close of 
 instant is run by `papertape.engine.broker.execution`, one by one; so there is one account and one order of events.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from papertape.engine.broker.account import (
-    BaseCandles,
-    OutputRows,
-    Portfolio,
-    book_of,
-    position_value,
-)
+from papertape.engine.broker.account import BaseCandles, OutputRows, Portfolio, book_of, position_value
 from papertape.engine.broker.bracket import bracket_hit
 from papertape.engine.broker.execution import run_instants
 from papertape.engine.broker.fills import track_excursion
 from papertape.engine.broker.ledger import LARGEST_AMOUNT, added, money
-from papertape.engine.broker.orders import (
-    N_DECISIONS,
-    N_FILLS,
-    N_MARKS,
-    N_TRADES,
-    held,
-    is_change,
-    rest,
-)
+from papertape.engine.broker.orders import N_DECISIONS, N_FILLS, N_MARKS, N_TRADES, held, is_change, rest
 from papertape.engine.broker.working.quiet import can_be_quiet, free_range, is_quiet
 from papertape.engine.jit import FlagArray, FloatArray, IntArray, Row, Rows, kernel
 from papertape.engine.jit.native import prefetch
@@ -56,17 +42,31 @@ def next_other(rows: Rows, first: int, side: int) -> int:
     return k
 
 
+class LaneRows(NamedTuple):
+    """
+    What an account is marked with: its candles, and what its marks say, a row an instant.
+
+    prices  high, low and close of every candle, shape (3, n); of an absent one, in which nothing fills, the high is infinite
+    bits    the same memory as integers: those of positive numbers are in the same order, and are compared several at a time
+    """
+
+    candles: Rows
+    prices: FloatArray
+    bits: IntArray
+    equity: IntArray
+    exposure: IntArray
+    open_positions: IntArray
+
+
 @kernel
-def pass_flat(
-    first: int, end: int, account: Row, equity: IntArray, exposure: IntArray, open_positions: IntArray,
-) -> int:  # fmt: skip
+def pass_flat(lane: LaneRows, account: Row, first: int, end: int) -> int:
     """Mark an account that holds nothing up to an instant; return the first at which something else may happen."""
     worth = account.cash
     if worth <= 0 and account.ruined_ms == 0:
         return first
-    equity[first:end] = worth
-    exposure[first:end] = 0
-    open_positions[first:end] = 0
+    lane.equity[first:end] = worth
+    lane.exposure[first:end] = 0
+    lane.open_positions[first:end] = 0
     account.instants += end - first
     return end
 
@@ -89,11 +89,10 @@ def is_at_ease(low: float, high: float, account: Row, position: Row, market: Row
 
 
 @kernel
-def mark_held(
-    closes: FloatArray, account: Row, position: Row, market: Row, equity: IntArray, exposure: IntArray,
-    open_positions: IntArray,
-) -> None:  # fmt: skip
-    """Mark an account at ease at closes, all columns of the same length. Nothing is looked at, so it is several marks at a time."""
+def mark_held(lane: LaneRows, account: Row, position: Row, market: Row, first: int, end: int) -> None:
+    """Mark an account at ease. Nothing is looked at, so it is several marks at a time."""
+    equity, exposure = lane.equity[first:end], lane.exposure[first:end]
+    open_positions, closes = lane.open_positions[first:end], lane.prices[2, first:end]
     size, units = abs(position.quantity), market.units_per_quote
     # What a position adds to cash, as `position_value` has it.
     sign, base = 1, account.cash
@@ -115,7 +114,7 @@ def price_of(bits: int) -> float:
 
 @kernel
 def range_of(bits: IntArray, first: int, end: int) -> tuple[float, float]:
-    """Return the lowest and the highest price from one instant to another; bits: as `pass_held` takes them."""
+    """Return the lowest and the highest price from one instant to another; bits: as `LaneRows` has them."""
     highs, lows = bits[0, first:end], bits[1, first:end]
     highest, lowest = highs[0], lows[0]
     for k in range(len(highs)):
@@ -124,17 +123,15 @@ def range_of(bits: IntArray, first: int, end: int) -> tuple[float, float]:
 
 
 @kernel
-def first_met(
-    candles: Rows, prices: FloatArray, first: int, end: int, account: Row, position: Row, market: Row
-) -> int:  # fmt: skip
+def first_met(lane: LaneRows, account: Row, position: Row, market: Row, first: int, end: int) -> int:
     """Return the first instant at which a position meets something or takes its account to zero, or end."""
     below, above = free_range(position)
     for instant in range(first, end):
-        high, low = prices[0, instant], prices[1, instant]
+        high, low = lane.prices[0, instant], lane.prices[1, instant]
         is_free = below < low and high < above
-        if not is_free and (high == np.inf or bracket_hit(position, candles[instant]) != 0):
+        if not is_free and (high == np.inf or bracket_hit(position, lane.candles[instant]) != 0):
             return instant
-        worth = worth_at(prices[2, instant], account, position, market)
+        worth = worth_at(lane.prices[2, instant], account, position, market)
         if worth <= 0 and account.ruined_ms == 0:
             return instant
     return end
@@ -142,31 +139,22 @@ def first_met(
 
 @kernel
 def pass_held(
-    candles: Rows, prices: FloatArray, bits: IntArray, first: int, end: int, account: Row, position: Row, trade: Row,
-    market: Row, equity: IntArray, exposure: IntArray, open_positions: IntArray,
-) -> int:  # fmt: skip
-    """
-    Mark an account that holds a position up to an instant; return the first at which something else may happen.
-
-    prices  high, low and close of every candle, shape (3, n); of an absent one, in which nothing fills, the high is infinite
-    bits    the same memory as integers: those of positive numbers are in the same order, and are compared several at a time
-    """
+    lane: LaneRows, account: Row, position: Row, trade: Row, market: Row, first: int, end: int
+) -> int:
+    """Mark an account that holds a position up to an instant; return the first at which something else may happen."""
     below, above = free_range(position)
     lowest, highest = np.inf, -np.inf
     instant, is_over = first, False
     while instant < end and not is_over:
         after = min(instant + _AT_ONCE, end)
-        low, high = range_of(bits, instant, after)
+        low, high = range_of(lane.bits, instant, after)
         if not (below < low and high < above and is_at_ease(low, high, account, position, market)):
-            met = first_met(candles, prices, instant, after, account, position, market)
+            met = first_met(lane, account, position, market, instant, after)
             if met == instant:
                 break
             is_over, after = met < after, met
-            low, high = range_of(bits, instant, after)
-        mark_held(
-            prices[2, instant:after], account, position, market,
-            equity[instant:after], exposure[instant:after], open_positions[instant:after],
-        )  # fmt: skip
+            low, high = range_of(lane.bits, instant, after)
+        mark_held(lane, account, position, market, instant, after)
         lowest, highest = min(lowest, low), max(highest, high)
         instant = after
     if instant > first:
@@ -178,19 +166,15 @@ def pass_held(
 
 @kernel
 def pass_over(
-    candles: Rows, prices: FloatArray, bits: IntArray, first: int, end: int, account: Row, position: Row, trade: Row,
-    market: Row, equity: IntArray, exposure: IntArray, open_positions: IntArray,
-) -> int:  # fmt: skip
-    """Mark an account up to an instant, as `pass_held` has it; return the first at which something else may happen."""
+    lane: LaneRows, account: Row, position: Row, trade: Row, market: Row, first: int, end: int
+) -> int:
+    """Mark an account up to an instant; return the first at which something else may happen."""
     if position.quantity == 0.0:
-        following = pass_flat(first, end, account, equity, exposure, open_positions)
+        following = pass_flat(lane, account, first, end)
     else:
-        following = pass_held(
-            candles, prices, bits, first, end, account, position, trade, market,
-            equity, exposure, open_positions,
-        )  # fmt: skip
+        following = pass_held(lane, account, position, trade, market, first, end)
     if following > first:
-        position.last_price = candles[following - 1].close
+        position.last_price = lane.candles[following - 1].close
     return following
 
 
@@ -214,7 +198,7 @@ def run_lane(
     """
     Run instants `first` … `last - 1` of an account that has been run up to there; return DONE, or why what was written is nothing to go by.
 
-    candles                  CANDLE of one symbol; prices, bits: as `pass_held` takes them
+    candles                  CANDLE of one symbol; prices, bits: as `LaneRows` has them
     is_close                 1 at instants at which a candle of the strategy closes, shape (n,)
     starts, wanted, is_even  as `Wishes` has them
     marks                    MARK, shape (1,), scratch; what it says of each instant goes to the last three, shape (n,)
@@ -224,11 +208,10 @@ def run_lane(
     """
     account, position, order = account_rows[0], positions[0], orders[0]
     market, settings = markets[0], settings_rows[0]
-    portfolio = Portfolio(
-        account, positions, trades, orders, working, entries, markets, settings, scratch
-    )
+    portfolio = Portfolio(account, positions, trades, orders, working, entries, markets, settings, scratch)
     out = OutputRows(fills, trades_out, marks, decisions_out, order_events, limit_events, counters)
     base = BaseCandles(candles, base_ms, mark_ranges)
+    lane = LaneRows(candles, prices, bits, equity, exposure, open_positions)
     if not can_be_quiet(positions, settings, mark_ranges):
         return NOT_SIMPLE
     k, instant = 0, first
@@ -248,10 +231,7 @@ def run_lane(
             end = min(starts[other] + 1, last) if other < len(starts) else last
             if other + 1 < len(starts):
                 fetch_candles(candles, starts[other + 1])
-            following = pass_over(
-                candles, prices, bits, instant, end, account, position, trades[0], market,
-                equity, exposure, open_positions,
-            )  # fmt: skip
+            following = pass_over(lane, account, position, trades[0], market, instant, end)
             if following > instant:
                 if other < len(starts) and following > starts[other]:
                     close_ms = candles[following - 1].open_ms + base_ms

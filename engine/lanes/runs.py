@@ -20,7 +20,16 @@ from papertape.engine.strategies.protocol import KernelStrategy, is_kernel
 
 # Of fills, trades and decisions; whoever trades more has a run of its own.
 _MOST_ROWS: Final = 1 << 18
-_CHANGED: Final = ("account", "positions", "trades", "orders", "working", "scratch", "strategy_state", "last_open_ms")  # fmt: skip
+_CHANGED: Final = (
+    "account",
+    "positions",
+    "trades",
+    "orders",
+    "working",
+    "scratch",
+    "strategy_state",
+    "last_open_ms",
+)
 _MARKED: Final = ("equity", "exposure", "open_positions")  # in the order of the kernel
 # On which timeframe, about which columns, which strategy.
 _Asked = tuple[str, Sequence[str], KernelStrategy]
@@ -139,8 +148,15 @@ class Lanes:
         return self._trades[:n]
 
     def _go_on(
-        self, engine: Engine, wanted: Wishes, first: int, last: int, fills: Rows, trades: Rows, decisions: Rows
-    ) -> int:  # fmt: skip
+        self,
+        engine: Engine,
+        wanted: Wishes,
+        first: int,
+        last: int,
+        fills: Rows,
+        trades: Rows,
+        decisions: Rows,
+    ) -> int:
         """Run an engine from one instant to another, and write what happens to the beginning of these buffers; return how it ended."""
         return run_lane(
             first, last, self._reading.candles, self._prices, self._bits, self._is_close(engine.spec.timeframe),

@@ -6,9 +6,15 @@ from papertape.engine.records import FLAT, KEEP
 
 @kernel
 def gather(
-    decisions: Rows, words: IntArray, at: IntArray, starts: IntArray, rows: Rows, row_words: IntArray,
-    is_even: IntArray, count: int,
-) -> int:  # fmt: skip
+    decisions: Rows,
+    words: IntArray,
+    at: IntArray,
+    starts: IntArray,
+    rows: Rows,
+    row_words: IntArray,
+    is_even: IntArray,
+    count: int,
+) -> int:
     """
     Go on with stretches by the decisions of some closes; return how many there are.
 

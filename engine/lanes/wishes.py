@@ -57,9 +57,7 @@ def wishes_of(engine: Engine, strategy: KernelStrategy, room: WishRoom) -> Wishe
         room.is_even[:count] = 1
     else:
         count = _asked(engine, strategy, state, room)
-    return Wishes(
-        room.starts[:count], room.rows[:count].reshape(1, -1), room.is_even[:count], state
-    )
+    return Wishes(room.starts[:count], room.rows[:count].reshape(1, -1), room.is_even[:count], state)
 
 
 def _asked(engine: Engine, strategy: KernelStrategy, state: Rows, room: WishRoom) -> int:

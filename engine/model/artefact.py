@@ -132,9 +132,7 @@ def read_artefact(data: bytes) -> Artefact:
     try:
         tensors: dict[str, Any] = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"artefact: the weights are not readable; the file is damaged: {error}"
-        ) from error
+        raise DataError(f"artefact: the weights are not readable; the file is damaged: {error}") from error
     if values.pop("sha256", None) != _checksum(values, tensors):
         raise DataError("artefact: the checksum does not match; the file is damaged")
     record = ModelRecord.from_json(values)
@@ -224,9 +222,7 @@ def _n_scalings(record: ModelRecord, tensors: Mapping[str, Any]) -> int:
     if not record.is_per_symbol and (mean is None or mean.shape[:1] in ((), (1,))):
         return 1
     if not record.symbols or len(set(record.symbols)) != len(record.symbols):
-        raise DataError(
-            f"artefact: weights by symbol need symbols, each once, not {list(record.symbols)}"
-        )
+        raise DataError(f"artefact: weights by symbol need symbols, each once, not {list(record.symbols)}")
     return len(record.symbols)
 
 
@@ -255,6 +251,4 @@ def _check_tensors(record: ModelRecord, tensors: Mapping[str, Any]) -> None:
 def _check_places(name: str, value: FloatArray, n_inputs: int) -> None:
     """Raise DataError unless every value is the number of an input."""
     if not ((value >= 0.0) & (value < n_inputs) & (value == np.floor(value))).all():
-        raise DataError(
-            f"artefact: {name} holds a value that is not the number of one of {n_inputs} inputs"
-        )
+        raise DataError(f"artefact: {name} holds a value that is not the number of one of {n_inputs} inputs")

@@ -14,9 +14,7 @@ from papertape.engine.jit import FloatArray, IntArray
 from papertape.engine.model.scores import hits
 
 CONFIDENCE_EDGES: Final = (0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 1.0)
-CONFIDENCE_BUCKETS: Final = tuple(
-    f"{low:.2f}-{high:.2f}" for low, high in pairwise(CONFIDENCE_EDGES)
-)
+CONFIDENCE_BUCKETS: Final = tuple(f"{low:.2f}-{high:.2f}" for low, high in pairwise(CONFIDENCE_EDGES))
 
 
 def bucket_of(p: FloatArray) -> IntArray:

@@ -77,9 +77,7 @@ class Dataset(NamedTuple):
             )
         timeframe_ms(self.timeframe)
         if n == 0 or n_symbols == 0:
-            raise DataError(
-                f"training: {n_symbols} symbols and {n} closes are nothing to learn from"
-            )
+            raise DataError(f"training: {n_symbols} symbols and {n} closes are nothing to learn from")
         if (np.diff(self.time_ms) <= 0).any():
             raise DataError("training: the closes are not in the order of time")
 

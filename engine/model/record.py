@@ -108,9 +108,7 @@ class ModelRecord:
             record = cls(**taken)
             digest = record.features_digest
         except (ConfigError, DataError) as error:
-            raise DataError(
-                f"artefact: this version cannot compute its features: {error}"
-            ) from error
+            raise DataError(f"artefact: this version cannot compute its features: {error}") from error
         if digest != values["features_digest"]:
             raise DataError(
                 "artefact: its features give other columns than when it was trained; train it anew"
@@ -123,9 +121,7 @@ class ModelRecord:
         columns = set(self.columns)
         foreign = [name for name in self.inputs if name not in columns]
         if foreign or len(set(self.inputs)) != len(self.inputs):
-            which = (
-                foreign[0] if foreign else next(n for n in self.inputs if self.inputs.count(n) > 1)
-            )
+            which = foreign[0] if foreign else next(n for n in self.inputs if self.inputs.count(n) > 1)
             rule = "is not a column of its features" if foreign else "is there twice"
             raise DataError(f"artefact: input {which!r} {rule}")
 

@@ -47,8 +47,7 @@ def scores(y: FloatArray, p: FloatArray) -> Scores:
         accuracy=float(np.mean(hits(y, p))),
         log_loss=float(np.mean(losses(y, p))),
         brier=float(np.mean((p - y) ** 2)),
-        ece=sum(row["rows"] * abs(row["probability"] - row["share"]) for row in _bins(y, p))
-        / len(y),
+        ece=sum(row["rows"] * abs(row["probability"] - row["share"]) for row in _bins(y, p)) / len(y),
         auc=_auc(y, p),
         mcc=_mcc(y, p),
     )

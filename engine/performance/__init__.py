@@ -16,12 +16,7 @@ What a result is worth: definitions of every number that a report shows, and not
 """
 
 from papertape.engine.performance.attribution import COMPONENTS, attribution
-from papertape.engine.performance.benchmarks import (
-    RandomEntry,
-    always_flat,
-    buy_and_hold,
-    random_entry,
-)
+from papertape.engine.performance.benchmarks import RandomEntry, always_flat, buy_and_hold, random_entry
 from papertape.engine.performance.daily import DailyReturns, daily_returns, monthly_returns
 from papertape.engine.performance.measure import measure
 from papertape.engine.performance.metrics import CONVENTIONS, METRIC_NAMES, Performance

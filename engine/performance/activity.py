@@ -25,9 +25,7 @@ class Activity(NamedTuple):
     leverage: float
 
 
-def activity_of(
-    equity: IntArray, exposure: IntArray, capital: float, units_per_quote: float
-) -> Activity:
+def activity_of(equity: IntArray, exposure: IntArray, capital: float, units_per_quote: float) -> Activity:
     """Return what marks tell, at least one: equity and exposure in money units; no exposure at all: it was not kept."""
     equity, exposure = np.ascontiguousarray(equity), np.ascontiguousarray(exposure)
     state, falls = begun_falls(capital)
@@ -36,7 +34,7 @@ def activity_of(
     for first in range(0, len(equity), _PIECE):
         part = slice(first, first + _PIECE)
         worth, leverage = room[:, : len(equity[part])]
-        read_marks(equity[part], exposure[part], units_per_quote, first, worth, leverage, state[0], falls)  # fmt: skip
+        read_marks(equity[part], exposure[part], units_per_quote, first, worth, leverage, state[0], falls)
         worths += float(np.add.reduce(worth))
         if len(exposure):
             leverages += float(np.add.reduce(leverage))
@@ -45,8 +43,15 @@ def activity_of(
 
 @kernel
 def read_marks(
-    equity: IntArray, exposure: IntArray, units: float, first: int, worth: FloatArray, leverage: FloatArray, state: Row, falls: Rows
-) -> None:  # fmt: skip
+    equity: IntArray,
+    exposure: IntArray,
+    units: float,
+    first: int,
+    worth: FloatArray,
+    leverage: FloatArray,
+    state: Row,
+    falls: Rows,
+) -> None:
     """
     Write equity in quote and exposure ÷ equity of some marks, and follow their falls.
 

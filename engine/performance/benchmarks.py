@@ -27,12 +27,7 @@ class RandomEntry(NamedTuple):
 
 
 def buy_and_hold(
-    marks: Marks,
-    close: npt.ArrayLike,
-    capital: float,
-    *,
-    entry_cost_rate: float = 0.0,
-    rf: float = 0.0,
+    marks: Marks, close: npt.ArrayLike, capital: float, *, entry_cost_rate: float = 0.0, rf: float = 0.0
 ) -> Performance:
     """
     Return the metrics of buying at the first close, in equal parts, and holding to the end.
@@ -62,19 +57,17 @@ def always_flat(marks: Marks, capital: float) -> Performance:
     units = np.full(len(marks), np.rint(capital * units_of(marks)), np.int64)
     time_ms = np.ascontiguousarray(marks["time_ms"])
     flat = CurveColumns(
-        units_per_quote=units_of(marks), time_ms=time_ms, equity=units, exposure=nothing, open_positions=nothing
-    )  # fmt: skip
+        units_per_quote=units_of(marks),
+        time_ms=time_ms,
+        equity=units,
+        exposure=nothing,
+        open_positions=nothing,
+    )
     return measure(np.zeros(0, TRADE), flat, capital)
 
 
 def random_entry(
-    trades: Rows,
-    marks: Marks,
-    close: npt.ArrayLike,
-    capital: float,
-    *,
-    draws: int = 200,
-    seed: int = 0,
+    trades: Rows, marks: Marks, close: npt.ArrayLike, capital: float, *, draws: int = 200, seed: int = 0
 ) -> RandomEntry | None:
     """
     Return what the strategy's positions would have earned at random times, None without trades.
@@ -109,9 +102,7 @@ def random_entry(
     return RandomEntry(draws, float(totals.mean()), float(low), float(high), share)
 
 
-def _lanes(
-    trades: Rows, symbols: IntArray, marks: Marks, prices: FloatArray, capital: float
-) -> Busy:
+def _lanes(trades: Rows, symbols: IntArray, marks: Marks, prices: FloatArray, capital: float) -> Busy:
     """Return what the strategy held and paid, as shares of its equity at the close before."""
     n = len(marks)
     time_ms = np.ascontiguousarray(marks["time_ms"])
@@ -129,9 +120,14 @@ def _lanes(
 
 @kernel
 def write_shares(
-    held: FloatArray, costs: FloatArray, symbols: IntArray, prices: FloatArray, equity: IntArray, capital: float,
+    held: FloatArray,
+    costs: FloatArray,
+    symbols: IntArray,
+    prices: FloatArray,
+    equity: IntArray,
+    capital: float,
     units_per_quote: float,
-) -> None:  # fmt: skip
+) -> None:
     """
     Turn quantities and costs into shares of the equity at the close before, where they are.
 
@@ -156,9 +152,7 @@ def _put_units(held: FloatArray, trades: Rows, starts: IntArray, ends: IntArray)
     np.cumsum(held, out=held)
 
 
-def _costs(
-    trades: Rows, starts: IntArray, ends: IntArray, n: int, units_per_quote: float
-) -> FloatArray:
+def _costs(trades: Rows, starts: IntArray, ends: IntArray, n: int, units_per_quote: float) -> FloatArray:
     """Return fees, half spread and slippage by candle in quote, half of a trade's at its entry and half at its exit."""
     half = (trades["fees"] + trades["spread"] + trades["slippage"]) * (0.5 / units_per_quote)
     costs = np.zeros(n)

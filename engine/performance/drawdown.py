@@ -104,12 +104,7 @@ def keep_fall(falls: Rows, fall: Row) -> None:
         later.depth, later.peak = earlier.depth, earlier.peak
         later.trough, later.recovery = earlier.trough, earlier.recovery
     kept = falls[place]
-    kept.depth, kept.peak, kept.trough, kept.recovery = (
-        fall.depth,
-        fall.peak,
-        fall.trough,
-        fall.recovery,
-    )
+    kept.depth, kept.peak, kept.trough, kept.recovery = (fall.depth, fall.peak, fall.trough, fall.recovery)
 
 
 def average_depth(below_peak: FloatArray) -> float | None:

@@ -57,8 +57,13 @@ def lane_products(lanes: Busy, moves: FloatArray, shifts: IntArray) -> FloatArra
 
 @kernel
 def run_one(
-    busy: IntArray, held: FloatArray, kept: FloatArray, moves: FloatArray, shifts: IntArray, products: FloatArray,
-) -> None:  # fmt: skip
+    busy: IntArray,
+    held: FloatArray,
+    kept: FloatArray,
+    moves: FloatArray,
+    shifts: IntArray,
+    products: FloatArray,
+) -> None:
     """Write the products of one symbol: eight scalars stay in registers, an array of them would not."""
     for group in range(0, len(shifts), 8):
         p0 = p1 = p2 = p3 = p4 = p5 = p6 = p7 = 1.0
@@ -82,9 +87,14 @@ def run_one(
 
 @kernel
 def run_several(
-    busy: IntArray, held: FloatArray, kept: FloatArray, moves: FloatArray, shifts: IntArray, room: FloatArray,
+    busy: IntArray,
+    held: FloatArray,
+    kept: FloatArray,
+    moves: FloatArray,
+    shifts: IntArray,
+    room: FloatArray,
     products: FloatArray,
-) -> None:  # fmt: skip
+) -> None:
     """Write the products of several symbols, eight lanes at a time; `room` is a place to work in, shape (2, 8)."""
     factor, product = room[0], room[1]
     for group in range(0, len(shifts), 8):

@@ -141,9 +141,7 @@ def _put_falls(sheet: Sheet, times: MarkTimes, falls: Falls) -> int:
     return elapsed_ms
 
 
-def _put_activity(
-    sheet: Sheet, trades: TradeFigures, activity: Activity, units_per_quote: float
-) -> None:
+def _put_activity(sheet: Sheet, trades: TradeFigures, activity: Activity, units_per_quote: float) -> None:
     """
     Write mean gross leverage and turnover, for an equity above zero.
 

@@ -36,9 +36,7 @@ class Overfitting(NamedTuple):
     splits: int
 
 
-def overfitting(
-    returns: FloatArray, slices: int = SLICES, block: float = 1.0
-) -> Overfitting | None:
+def overfitting(returns: FloatArray, slices: int = SLICES, block: float = 1.0) -> Overfitting | None:
     """
     Return the probability of backtest overfitting by combinatorially symmetric cross-validation.
 
@@ -63,14 +61,12 @@ def overfitting(
     # Not a product of BLAS, which may round two trials that are the same differently, and they have to share a rank.
     before, after = (
         _sharpes(
-            np.einsum("sk,kn->sn", half, sums),
-            np.einsum("sk,kn->sn", half, squares),
-            length * slices // 2,
+            np.einsum("sk,kn->sn", half, sums), np.einsum("sk,kn->sn", half, squares), length * slices // 2
         )
         for half in (inside, 1.0 - inside)
     )
     best = np.argmax(before, axis=1)[:, None]
-    chosen_before, chosen_after = (np.take_along_axis(half, best, axis=1) for half in (before, after))  # fmt: skip
+    chosen_before, chosen_after = (np.take_along_axis(half, best, axis=1) for half in (before, after))
     below = np.count_nonzero(after < chosen_after, axis=1)
     equal = np.count_nonzero(after == chosen_after, axis=1)
     rank = (below + (equal + 1) / 2.0) / (n_trials + 1.0)
@@ -88,15 +84,11 @@ def _sharpes(sums: FloatArray, squares: FloatArray, n: int) -> FloatArray:
     variance = (squares - n * mean**2) / (n - 1)
     # What is left of equal returns is rounding, not spread.
     is_moving = variance > 1e-12 * np.maximum(squares / n, 1e-300)
-    result: FloatArray = np.divide(
-        mean, np.sqrt(np.abs(variance)), out=np.zeros_like(mean), where=is_moving
-    )
+    result: FloatArray = np.divide(mean, np.sqrt(np.abs(variance)), out=np.zeros_like(mean), where=is_moving)
     return result
 
 
-def superior(
-    returns: FloatArray, level: float = 0.05, draws: int = 2_000, seed: int = 1
-) -> IntArray:
+def superior(returns: FloatArray, level: float = 0.05, draws: int = 2_000, seed: int = 1) -> IntArray:
     """
     Return the places of the trials that have a Sharpe ratio above 0, with a probability of at most `level` that one of them has not.
 

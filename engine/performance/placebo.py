@@ -111,9 +111,16 @@ def placed_among(legs: Sequence[PlacedTrades], drawn: PlaceboDraws) -> Placebo:
     low, middle, high = np.quantile(drawn.totals, [0.05, 0.5, 0.95]).tolist()
     draws, as_good = len(scores), int(np.count_nonzero(scores >= score))
     return Placebo(
-        draws, own.shape[1], float(_totals(own)[0]), low, middle, high, float(np.mean(scores < score)),
-        (1 + as_good) / (1 + draws), score,
-    )  # fmt: skip
+        draws,
+        own.shape[1],
+        float(_totals(own)[0]),
+        low,
+        middle,
+        high,
+        float(np.mean(scores < score)),
+        (1 + as_good) / (1 + draws),
+        score,
+    )
 
 
 def _totals(returns: FloatArray) -> FloatArray:
@@ -126,6 +133,9 @@ def _scores(returns: FloatArray) -> FloatArray:
     """Return mean ÷ standard deviation × √n of each row, 0 for one without spread."""
     spread = returns.std(axis=1, ddof=1)
     result: FloatArray = np.divide(
-        returns.mean(axis=1) * math.sqrt(returns.shape[1]), spread, out=np.zeros(len(returns)), where=spread > 0.0
-    )  # fmt: skip
+        returns.mean(axis=1) * math.sqrt(returns.shape[1]),
+        spread,
+        out=np.zeros(len(returns)),
+        where=spread > 0.0,
+    )
     return result

@@ -46,7 +46,7 @@ def portfolio(
     is_held = gross > 0.0
     parts = notional[is_held] / gross[is_held, None]
     worth = equity[index] / units_per_quote
-    of_equity = np.divide(notional, worth[:, None], out=np.zeros_like(notional), where=worth[:, None] > 0.0)  # fmt: skip
+    of_equity = np.divide(notional, worth[:, None], out=np.zeros_like(notional), where=worth[:, None] > 0.0)
     listed = np.array([(first < moments) & (moments <= last) for first, last in spans]).T
     rows = [
         {
@@ -80,14 +80,14 @@ def allotments(positions: Rows) -> list[dict[str, float | None]]:
     allotted  mean share of equity over the closes at which it had one; used: notional of what it held ÷ allotted equity
     """
     found: list[dict[str, float | None]] = []
-    for closes, shares, used in positions[
-        ["allotted_closes", "allotted_total", "used_total"]
-    ].tolist():
+    for closes, shares, used in positions[["allotted_closes", "allotted_total", "used_total"]].tolist():
         has_one = closes > 0
-        found.append({
-            "allotted": _rounded(shares / closes) if has_one else None,
-            "used": _rounded(used / shares) if has_one else None,
-        })  # fmt: skip
+        found.append(
+            {
+                "allotted": _rounded(shares / closes) if has_one else None,
+                "used": _rounded(used / shares) if has_one else None,
+            }
+        )
     return found
 
 

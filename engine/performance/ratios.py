@@ -100,9 +100,7 @@ def put_ratios(sheet: Sheet, returns: FloatArray, rf: float) -> None:
     no_loss = "no day was below the risk-free rate"
     sheet.put("sharpe", quotient(average, deviation), _NO_SPREAD)
     sheet.put("sortino", quotient(average, downside), no_loss)
-    sheet.put(
-        "omega", quotient(float(np.maximum(excess, 0.0).sum()), -float(losses.sum())), no_loss
-    )
+    sheet.put("omega", quotient(float(np.maximum(excess, 0.0).sum()), -float(losses.sum())), no_loss)
     sheet.put("volatility", deviation * math.sqrt(DAYS_PER_YEAR))
 
 
@@ -158,9 +156,7 @@ def put_significance(
             "one trial was given, so there is nothing to deflate; a ledger counts those of a replay",
         )
         return
-    threshold = expected_best_sharpe(
-        trials, error if trials_deviation is None else trials_deviation
-    )
+    threshold = expected_best_sharpe(trials, error if trials_deviation is None else trials_deviation)
     sheet.put("dsr", probability_above(sharpe, threshold, error, n))
 
 

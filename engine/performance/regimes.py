@@ -37,11 +37,7 @@ REGIME_NAMES: Final = {
 
 
 def regimes(
-    open_ms: IntArray,
-    high: FloatArray,
-    low: FloatArray,
-    close: FloatArray,
-    rows: IntArray | None = None,
+    open_ms: IntArray, high: FloatArray, low: FloatArray, close: FloatArray, rows: IntArray | None = None
 ) -> IntArray:
     """
     Return the regime of every candle, a key of REGIME_NAMES.
@@ -56,9 +52,7 @@ def regimes(
     is_late = open_ms[1:] <= open_ms[:-1]
     if is_late.any():
         row = int(np.argmax(is_late)) + 1
-        raise DataError(
-            f"candle {row}: open time {int(open_ms[row])} ms is not after the one before"
-        )
+        raise DataError(f"candle {row}: open time {int(open_ms[row])} ms is not after the one before")
     asked = np.arange(n) if rows is None else np.asarray(rows, dtype=np.int64)
     labels = np.full(len(asked), WARM_UP, dtype=np.int64)
     is_known = asked >= WINDOW_BARS

@@ -31,14 +31,9 @@ def block_length(values: FloatArray) -> float:
         return 1.0
     deviations = values - values.mean()
     most = min(math.ceil(math.sqrt(n)) + _QUIET, n - 2)
-    covariance = (
-        np.array([np.dot(deviations[k:], deviations[: n - k]) for k in range(most + 1)]) / n
-    )
+    covariance = np.array([np.dot(deviations[k:], deviations[: n - k]) for k in range(most + 1)]) / n
     squares = np.cumsum(deviations**2)
-    ahead, behind = (
-        squares[-1] - np.append(0.0, squares[:most]),
-        squares[n - 1 - np.arange(most + 1)],
-    )
+    ahead, behind = (squares[-1] - np.append(0.0, squares[:most]), squares[n - 1 - np.arange(most + 1)])
     correlation = np.abs(covariance) * n / np.sqrt(np.maximum(ahead * behind, 1e-300))
     is_quiet = correlation < 2.0 * math.sqrt(math.log10(n) / n)
     starts = (k for k in range(1, most - _QUIET + 1) if is_quiet[k : k + _QUIET].all())

@@ -90,7 +90,7 @@ def sharpe_waves(excess: FloatArray) -> SharpeWaves:
     spread = np.sqrt((deviations**2).mean(axis=0))
     is_varied = np.ptp(excess, axis=0) > _ROUNDING
     z = np.divide(deviations, spread, out=np.zeros_like(deviations), where=is_varied)
-    sharpe = np.divide(mean * math.sqrt((n - 1) / n), spread, out=np.zeros_like(mean), where=is_varied)  # fmt: skip
+    sharpe = np.divide(mean * math.sqrt((n - 1) / n), spread, out=np.zeros_like(mean), where=is_varied)
     added = z - sharpe / 2.0 * (z**2 - is_varied)
     return SharpeWaves(sharpe, slow_waves(added))
 

@@ -78,28 +78,18 @@ class Standing(NamedTuple):
         """Return what a reader must know of the trials before this one."""
         said = [f"Not on record: {self.problem}."] if self.problem else []
         if self.trials is None:
-            said.append(
-                "How many trials came before is not known, so the Sharpe ratio is not deflated."
-            )
+            said.append("How many trials came before is not known, so the Sharpe ratio is not deflated.")
             return said
         if self.trials < 2:
-            said.append(
-                "No other trial is on record for these candles; the Sharpe ratio is not deflated."
-            )
+            said.append("No other trial is on record for these candles; the Sharpe ratio is not deflated.")
             return said
         others = "1 other trial" if self.trials == 2 else f"{self.trials - 1:,} other trials"
         told = f"{others} on record for these candles"
-        dsr, error, days = (
-            self.deflated(metrics),
-            metrics.get("sharpe_standard_error"),
-            metrics.get("days"),
-        )
+        dsr, error, days = (self.deflated(metrics), metrics.get("sharpe_standard_error"), metrics.get("days"))
         threshold = self.threshold(error, days) if error is not None and days is not None else None
         if dsr is None or threshold is None:
             why = (
-                "there is no Sharpe ratio"
-                if metrics.get("sharpe") is None
-                else "not enough independent days"
+                "there is no Sharpe ratio" if metrics.get("sharpe") is None else "not enough independent days"
             )
             return [*said, f"{told}; {why}, so nothing is deflated."]
         return [
@@ -123,15 +113,6 @@ class Standing(NamedTuple):
         ]
 
 
-_KINDS: tuple[Any, ...] = (
-    int | None,
-    float | int | None,
-    str,
-    str,
-    int,
-    str,
-    float | int | None,
-    int | None,
-)
+_KINDS: tuple[Any, ...] = (int | None, float | int | None, str, str, int, str, float | int | None, int | None)
 # What results do not have that were made before days were counted.
 _ADDED = ("spread", "spread_trials")

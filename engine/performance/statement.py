@@ -26,8 +26,18 @@ from papertape.engine.jit import FloatArray, IntArray, Rows, record
 from papertape.engine.records import CHANGE, MARKET_FIGURES, REASON_LIQUIDATION, UNITS_PER_QUOTE
 
 ACCOUNTS: Final = (
-    "capital", "cash", "inventory", "margin", "result", "liquidation", "fees", "spread", "slippage", "grid", "funding",
-)  # fmt: skip
+    "capital",
+    "cash",
+    "inventory",
+    "margin",
+    "result",
+    "liquidation",
+    "fees",
+    "spread",
+    "slippage",
+    "grid",
+    "funding",
+)
 PAID_IN: Final = -1  # of a posting: the capital
 FUNDED: Final = -2  # a settlement; above zero: the reason of a fill
 NO_CHANGES: Final = np.zeros(0, CHANGE)
@@ -87,17 +97,17 @@ def booked_as(
     is_cash = np.isin(rows["account"], [ACCOUNTS.index("cash"), ACCOUNTS.index("margin")])
     cash = int(rows["amount"][is_cash].sum())
     return Booked(
-        rows, symbols, 1 + len(fills) + len(payments), cash, changes=changes, units_per_quote=_units_of(markets)
-    )  # fmt: skip
+        rows,
+        symbols,
+        1 + len(fills) + len(payments),
+        cash,
+        changes=changes,
+        units_per_quote=_units_of(markets),
+    )
 
 
 def statement(
-    fills: Rows,
-    payments: Rows,
-    markets: Rows,
-    capital: int,
-    changes: Rows = NO_CHANGES,
-    begins_ms: int = 0,
+    fills: Rows, payments: Rows, markets: Rows, capital: int, changes: Rows = NO_CHANGES, begins_ms: int = 0
 ) -> Rows:
     """
     Return the POSTING rows of a run, in the order in which it happened.

@@ -28,10 +28,7 @@ _SIDES: Final = ("long", "short")
 
 
 def breakdown(
-    trades: Rows,
-    labels: npt.ArrayLike,
-    order: Sequence[str] = (),
-    units_per_quote: float = UNITS_PER_QUOTE,
+    trades: Rows, labels: npt.ArrayLike, order: Sequence[str] = (), units_per_quote: float = UNITS_PER_QUOTE
 ) -> list[TableRow]:
     """
     Return one row per label.
@@ -43,10 +40,7 @@ def breakdown(
     assert len(keys) == len(trades)
     names = [*order, *sorted(set(keys.tolist()).difference(order))]
     lengths = durations_s(trades)
-    return [
-        _row(name, trades["pnl"][keys == name], lengths[keys == name], units_per_quote)
-        for name in names
-    ]
+    return [_row(name, trades["pnl"][keys == name], lengths[keys == name], units_per_quote) for name in names]
 
 
 def breakdowns(
@@ -73,8 +67,7 @@ def by_component(trades: Rows, units_per_quote: float = UNITS_PER_QUOTE) -> list
     lengths = durations_s(trades)
     columns = attribution(trades)
     return [
-        _row(c, columns[c][columns[c] != 0], lengths[columns[c] != 0], units_per_quote)
-        for c in COMPONENTS
+        _row(c, columns[c][columns[c] != 0], lengths[columns[c] != 0], units_per_quote) for c in COMPONENTS
     ]
 
 
@@ -103,9 +96,7 @@ def by_symbol(
     return breakdown(trades, np.array(symbols)[trades["symbol"]], symbols, units_per_quote)
 
 
-def by_regime(
-    trades: Rows, codes: IntArray, units_per_quote: float = UNITS_PER_QUOTE
-) -> list[TableRow]:
+def by_regime(trades: Rows, codes: IntArray, units_per_quote: float = UNITS_PER_QUOTE) -> list[TableRow]:
     """Return trades by the regime in which they were decided, one code of REGIME_NAMES per trade."""
     return _by_code(trades, codes, REGIME_NAMES, units_per_quote)
 

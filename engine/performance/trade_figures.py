@@ -9,12 +9,29 @@ from papertape.engine.records import AMBIGUOUS_ENTRY, REASON_END
 
 # What is above 32 bits of every amount, and the 32 bits: their sum may be beyond int64.
 _SUMS: Final = (
-    "pnl", "gained", "lost", "pnl_optimistic", "unproven", "notional", "fees", "spread", "slippage", "funding",
-)  # fmt: skip
+    "pnl",
+    "gained",
+    "lost",
+    "pnl_optimistic",
+    "unproven",
+    "notional",
+    "fees",
+    "spread",
+    "slippage",
+    "funding",
+)
 _COUNTS: Final = (
-    "longs", "shorts", "open", "wins", "losses", "ambiguous", "unproven_trades", "with_risk",
-    "longest_wins", "longest_losses",
-)  # fmt: skip
+    "longs",
+    "shorts",
+    "open",
+    "wins",
+    "losses",
+    "ambiguous",
+    "unproven_trades",
+    "with_risk",
+    "longest_wins",
+    "longest_losses",
+)
 _COLUMNS: Final = ("duration_s", "mae", "mfe", "quantity", "exit_price", "multiple")
 FIGURES: Final = record(*((name, "i8", 2) for name in _SUMS), *((name, "i8") for name in _COUNTS))
 
@@ -38,7 +55,7 @@ class TradeFigures:
         found = figures.view(np.int64).tolist()
         halves = zip(found[0 : 2 * len(_SUMS) : 2], found[1 : 2 * len(_SUMS) : 2], strict=True)
         self._n = len(rows)
-        self.sums = {name: (high << 32) + low for name, (high, low) in zip(_SUMS, halves, strict=True)}  # fmt: skip
+        self.sums = {name: (high << 32) + low for name, (high, low) in zip(_SUMS, halves, strict=True)}
         self.counts = dict(zip(_COUNTS, found[2 * len(_SUMS) :], strict=True))
         self.columns: dict[str, FloatArray] = dict(zip(_COLUMNS, columns, strict=True))
         self.columns["multiple"] = self.columns["multiple"][: self.counts["with_risk"]]

@@ -63,16 +63,12 @@ def load_object(path: str) -> Any:
         said = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{path}: module {module_name!r} cannot be imported: {said}") from error
     if not hasattr(module, name):
-        raise ConfigError(
-            f"{path}: {module_name!r} has no {name!r}{did_you_mean(name, vars(module))}"
-        )
+        raise ConfigError(f"{path}: {module_name!r} has no {name!r}{did_you_mean(name, vars(module))}")
     return getattr(module, name)
 
 
 def make_strategy(
-    name: str,
-    parameters: Mapping[str, Any],
-    made_by: Callable[..., KernelStrategy | Strategy] | None = None,
+    name: str, parameters: Mapping[str, Any], made_by: Callable[..., KernelStrategy | Strategy] | None = None
 ) -> KernelStrategy | Strategy:
     """Return a strategy by its name or its `module:Class`, or by the class itself; raises ConfigError."""
     make = class_of(name) if made_by is None else made_by
@@ -83,17 +79,13 @@ def make_strategy(
             raise ConfigError(f"strategy.parameters.{key}: unknown{did_you_mean(key, known)}")
     try:
         strategy: KernelStrategy | Strategy = (
-            with_parameters(make, parameters, taken)
-            if isinstance(make, type)
-            else make(**parameters)
+            with_parameters(make, parameters, taken) if isinstance(make, type) else make(**parameters)
         )
     except PapertapeError:
         raise
     except Exception as error:  # a user's class may raise anything while it is made
         said = f"{type(error).__name__}: {error}"
-        raise ConfigError(
-            f"strategy.name: {name} cannot be made with {dict(parameters)}: {said}"
-        ) from error
+        raise ConfigError(f"strategy.name: {name} cannot be made with {dict(parameters)}: {said}") from error
     return strategy
 
 

@@ -38,9 +38,7 @@ class Conditions:
         self._symbol, self._time_ms = "", 0  # of the newest
         self._notes: list[tuple[str, int, str]] = []
 
-    def is_unmet(
-        self, symbol: str, time_ms: int, text: str, value: Any, threshold: float | None
-    ) -> bool:
+    def is_unmet(self, symbol: str, time_ms: int, text: str, value: Any, threshold: float | None) -> bool:
         """Return whether a condition does not hold, and keep it if it is the first of its candle."""
         if threshold is None:
             if not isinstance(value, bool | np.bool_):
@@ -60,9 +58,7 @@ class Conditions:
     def note(self, symbol: str, time_ms: int, text: str) -> None:
         """Keep a note; raises ConfigError for what is none."""
         if not isinstance(text, str) or not 0 < len(text) <= LONGEST_NOTE:
-            raise ConfigError(
-                f"view.note({text!r:.80}): a note is a text of 1 to {LONGEST_NOTE} characters"
-            )
+            raise ConfigError(f"view.note({text!r:.80}): a note is a text of 1 to {LONGEST_NOTE} characters")
         self._notes.append((symbol, time_ms, text))
 
     def take(self) -> tuple[tuple[Unmet, ...], tuple[Note, ...]]:

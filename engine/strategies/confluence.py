@@ -205,9 +205,7 @@ class Confluence:
     use_smc: bool = parameter(True, help="market structure takes part")
     weight_ml: float = parameter(1.0, low=0.0, high=_LARGEST_WEIGHT, help="of the model")
     weight_smc: float = parameter(1.0, low=0.0, high=_LARGEST_WEIGHT, help="of market structure")
-    weight_technical: float = parameter(
-        1.0, low=0.0, high=_LARGEST_WEIGHT, help="of technical signals"
-    )
+    weight_technical: float = parameter(1.0, low=0.0, high=_LARGEST_WEIGHT, help="of technical signals")
     bracket: str = parameter("volatility", choices=BRACKETS, help="where stop and target are")
     ml_full_edge: float = parameter(
         0.2, low=0.001, high=1.0, help="|2p − 1| from which the model counts whole"
@@ -216,10 +214,7 @@ class Confluence:
         "component", choices=MODEL_USES, help="what the model is: a score, a filter or the size"
     )
     ml_floor: float = parameter(
-        0.0,
-        low=-1.0,
-        high=1.0,
-        help="score of a filtering model from which it lets an entry through",
+        0.0, low=-1.0, high=1.0, help="score of a filtering model from which it lets an entry through"
     )
     model_asks: str = parameter(
         SIDE, choices=QUESTIONS, help="which side pays, or whether the strategy's own signal does"
@@ -275,8 +270,6 @@ class Confluence:
                 "weight_technical or weight_smc one"
             )
 
-    def decide_batch(
-        self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows
-    ) -> None:
+    def decide_batch(self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows) -> None:
         """Write `n` decisions."""
         decide(features, n, self._parameters[0], decisions)

@@ -41,9 +41,7 @@ def decide(features: FloatArray, n: int, parameters: Row, state: Rows, decisions
 
 
 @kernel
-def tell_sides(
-    sides: SideArray, changes: IntArray, at: IntArray, starts: IntArray, rows: Rows
-) -> None:
+def tell_sides(sides: SideArray, changes: IntArray, at: IntArray, starts: IntArray, rows: Rows) -> None:
     """Write what is wanted at the first close, and where the side changes; changes: the closes before which it does."""
     for count in range(len(changes) + 1):
         k = changes[count - 1] + 1 if count > 0 else 0
@@ -70,15 +68,11 @@ class EmaCross:
 
     def __post_init__(self) -> None:
         if not 1 <= self.fast < self.slow:
-            raise ConfigError(
-                f"strategy.fast: {self.fast} is not between 1 and slow - 1 = {self.slow - 1}"
-            )
+            raise ConfigError(f"strategy.fast: {self.fast} is not between 1 and slow - 1 = {self.slow - 1}")
         self.features = (f"ema_{self.fast}:first", f"ema_{self.slow}:first")
         self._parameters[0] = (self.slow, int(self.allow_short))
 
-    def decide_batch(
-        self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows
-    ) -> None:
+    def decide_batch(self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows) -> None:
         """Write `n` decisions."""
         decide(features, n, self._parameters[0], state, decisions)
 

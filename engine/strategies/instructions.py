@@ -120,9 +120,7 @@ class Instructions:
             raise StrategyError(f"view.{what}: time_in_force {name!r} is unknown{known}")
         fields: dict[str, float] = {"time_in_force": _TIMES_IN_FORCE[name]}
         if name != "gtc" and kind not in (kinds.AT_MARKET, kinds.LIMIT):
-            raise StrategyError(
-                f"view.{what}: time_in_force {name!r} is for market and limit orders"
-            )
+            raise StrategyError(f"view.{what}: time_in_force {name!r} is for market and limit orders")
         if options.get("post_only"):
             if kind != kinds.LIMIT or name != "gtc":
                 raise StrategyError(f"view.{what}: post_only is for limit orders that may rest")
@@ -141,9 +139,7 @@ class Instructions:
         number = int(_positive(what, name, value))
         end_ms = self.time_ms + number * self.length_ms if name == "expires_bars" else number
         if end_ms >= action.LATEST_MS:
-            raise StrategyError(
-                f"view.{what}: {name} {value!r:.80} is further away than any candle"
-            )
+            raise StrategyError(f"view.{what}: {name} {value!r:.80} is further away than any candle")
         return end_ms
 
     def move(self, name: str, value: Any) -> None:
@@ -165,9 +161,7 @@ class Instructions:
         if not isinstance(value, Real) or not -inf < float(value) < inf:
             raise StrategyError(f"view.hold: {name} {value!r:.80} is not a finite number")
         if not isinstance(band, Real) or not 0.0 <= float(band) < inf:
-            raise StrategyError(
-                f"view.hold: band {band!r:.80} is not a finite number of at least 0"
-            )
+            raise StrategyError(f"view.hold: band {band!r:.80} is not a finite number of at least 0")
         fields: dict[str, float] = {name: float(value), "band": float(band)}
         self.add("hold", action.HOLD, fields)
 
@@ -196,9 +190,19 @@ _PRICES: Final = {
 
 
 _RARE: Final = (
-    "share", "stop", "touch", "trail", "trail_percent", "reduce_only", "post_only", "time_in_force", "expires_bars",
-    "expires_ms", "oco", "tag",
-)  # fmt: skip
+    "share",
+    "stop",
+    "touch",
+    "trail",
+    "trail_percent",
+    "reduce_only",
+    "post_only",
+    "time_in_force",
+    "expires_bars",
+    "expires_ms",
+    "oco",
+    "tag",
+)
 
 
 def _given(what: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -96,31 +96,21 @@ class OwnSignals:
     """
 
     def __init__(
-        self,
-        turns: Sequence[Turn],
-        symbols: Sequence[str],
-        columns: Sequence[str],
-        can_short: Sequence[bool],
+        self, turns: Sequence[Turn], symbols: Sequence[str], columns: Sequence[str], can_short: Sequence[bool]
     ) -> None:
         self._symbols, self._can_short = tuple(symbols), tuple(can_short)
         self._name = signals_name(turns, {}).partition(":")[0]
         self._later = [turn.start_ms for turn in turns[1:]]
-        self._asked: list[list[Any]] = [
-            [deepcopy(turn.of(symbol)) for symbol in symbols] for turn in turns
-        ]
+        self._asked: list[list[Any]] = [[deepcopy(turn.of(symbol)) for symbol in symbols] for turn in turns]
         place = {name: row for row, name in enumerate(columns)}
-        self._rows = [
-            [[place[name] for name in _columns_of(one)] for one in turn] for turn in self._asked
-        ]
+        self._rows = [[[place[name] for name in _columns_of(one)] for one in turn] for turn in self._asked]
         self._state = np.zeros((len(turns), len(symbols)), state_dtype_of(turns[0].strategy))
 
     def restart(self, symbol: int) -> None:
         """Let a symbol begin anew, by its place."""
         self._state[:, symbol] = np.zeros(1, self._state.dtype)[0]
 
-    def of(
-        self, symbol: int, matrix: FloatArray, bars: Rows, n: int, close_ms: IntArray
-    ) -> FloatArray:
+    def of(self, symbol: int, matrix: FloatArray, bars: Rows, n: int, close_ms: IntArray) -> FloatArray:
         """
         Return +1, −1, or 0 for no signal, at the next `n` closes of one symbol.
 
@@ -151,9 +141,7 @@ class OwnSignals:
             sides[sides < 0.0] = 0.0
         return sides
 
-    def _entered(
-        self, strategy: Any, features: FloatArray, bars: Rows, n: int, state: Rows
-    ) -> FloatArray:
+    def _entered(self, strategy: Any, features: FloatArray, bars: Rows, n: int, state: Rows) -> FloatArray:
         """Return the side that a strategy enters at each close, 0 where it enters nothing."""
         wishes = np.zeros(n, DECISION)
         try:

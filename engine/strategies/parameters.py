@@ -138,9 +138,7 @@ class StrategyParameter:
         if abs(number - round(number)) > _ON_GRID * max(1.0, abs(number)):
             below = low + math.floor(number) * step
             near = [x for x in (below, below + step) if high is None or x <= high]
-            raise self._refused(
-                value, f"is not {self.range}; the nearest: {' or '.join(map(_short, near))}"
-            )
+            raise self._refused(value, f"is not {self.range}; the nearest: {' or '.join(map(_short, near))}")
 
     def _last(self) -> float | None:
         """Return the highest value on the grid."""
@@ -263,6 +261,4 @@ def values_as_text(strategy: Any) -> list[str]:
     names = getattr(strategy, "__slots__", None) or vars(strategy)
     kinds = (int, float, str, bool, tuple)
     found = {name: getattr(strategy, name, None) for name in names} | parameters_of(strategy)
-    return [
-        f"{name}={value!r}" for name, value in sorted(found.items()) if isinstance(value, kinds)
-    ]
+    return [f"{name}={value!r}" for name, value in sorted(found.items()) if isinstance(value, kinds)]

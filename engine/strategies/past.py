@@ -126,9 +126,7 @@ class PastColumns(dict[str, bytes]):
         if type(bars) is not int and isinstance(bars, np.integer):
             bars = int(bars)
         if type(bars) is not int or bars < 1:
-            raise ConfigError(
-                f"view.history({name!r}, {bars!r}): {bars!r} is not a number of candles"
-            )
+            raise ConfigError(f"view.history({name!r}, {bars!r}): {bars!r} is not a number of candles")
         if bars > self._most:
             raise ConfigError(
                 f"view.history({name!r}, {bars}) looks further back than history_bars = {self._most}; write "

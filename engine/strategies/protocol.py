@@ -29,9 +29,7 @@ class KernelStrategy(Protocol):
     def features(self) -> Sequence[str]:
         """Return what it reads; the rows of the feature matrix are in this order."""
 
-    def decide_batch(
-        self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows
-    ) -> None:
+    def decide_batch(self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows) -> None:
         """
         Write `n` decisions for one symbol.
 

@@ -66,8 +66,6 @@ class BracketW2:
         init=False,
     )
 
-    def decide_batch(
-        self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows
-    ) -> None:
+    def decide_batch(self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows) -> None:
         """Write `n` decisions."""
         decide(features, candles, n, state, decisions)

@@ -34,9 +34,7 @@ class FeatureColumns(dict[str, list[float]]):
     def __missing__(self, name: str) -> list[float]:
         row = self._rows.get(name)
         if row is None:
-            raise ConfigError(
-                f"view[{name!r}] is not among its `features`{did_you_mean(name, self._rows)}"
-            )
+            raise ConfigError(f"view[{name!r}] is not among its `features`{did_you_mean(name, self._rows)}")
         if self._matrix is None:
             raise ConfigError(f"view[{name!r}] was asked for after its candle; a view is for one")
         values: list[float] = self._matrix[row, : self._n].tolist()
@@ -55,9 +53,7 @@ class SymbolBatch:
 
     __slots__ = ("columns", "instructions", "state", "symbol")
 
-    def __init__(
-        self, symbol: str, state: Any, columns: FeatureColumns, instructions: Instructions
-    ) -> None:
+    def __init__(self, symbol: str, state: Any, columns: FeatureColumns, instructions: Instructions) -> None:
         self.symbol = symbol
         self.state = state
         self.columns = columns

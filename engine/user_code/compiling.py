@@ -47,9 +47,7 @@ def compiled(
         config: Any = numba.config
         is_plain = config.DISABLE_JIT
         _COMPILED[key] = (
-            copy
-            if is_plain
-            else numba.njit(nogil=True, error_model="numpy", boundscheck=True)(copy)
+            copy if is_plain else numba.njit(nogil=True, error_model="numpy", boundscheck=True)(copy)
         )
         # Afterwards: functions may call one another.
         for name in function.__code__.co_names:
@@ -59,10 +57,7 @@ def compiled(
 
 
 def _replaced(
-    value: Any,
-    reader: FunctionType,
-    version: str,
-    instead: Mapping[Callable[..., Any], Callable[..., Any]],
+    value: Any, reader: FunctionType, version: str, instead: Mapping[Callable[..., Any], Callable[..., Any]]
 ) -> Any:
     """Return what a name of a user's module means in a kernel: functions of the same package are compiled as well."""
     if isinstance(value, type) and value in instead:

@@ -25,9 +25,7 @@ class Fixed:
 
 
 _PLAIN: Final = (int, float, complex, str, bytes, type(None), np.generic)
-_FIXED: Final = (
-    *_PLAIN, type, FunctionType, BuiltinFunctionType, ModuleType, np.dtype, range, Fixed,
-)  # fmt: skip
+_FIXED: Final = (*_PLAIN, type, FunctionType, BuiltinFunctionType, ModuleType, np.dtype, range, Fixed)
 _DATA: Final = (*_PLAIN, tuple, frozenset, list, dict, set, deque, bytearray, np.ndarray)
 _OURS: Final = ("builtins", "abc", "typing", "papertape")
 _LARGE: Final = 1_000  # plain values: what holds more is compared as a whole only at …
@@ -46,9 +44,7 @@ class _Picture:
     def __init__(self, value: Any) -> None:
         self.leaves: list[Any] = []
         self.size = 0
-        self._seen: dict[
-            int, tuple[int, Any]
-        ] = {}  # keeps what it has seen, so that no number is used again
+        self._seen: dict[int, tuple[int, Any]] = {}  # keeps what it has seen, so that no number is used again
         try:
             self._add(value)
         except Exception:  # whatever a user's class raises when it is asked what it is made of
@@ -145,9 +141,7 @@ class StateWatch:
         self._lazy |= set(declared)
         is_function = isinstance(strategy, FunctionType)
         self._label = strategy.__name__ if is_function else "self"
-        self._kept = [
-            _kept(self._label, name, self._own) for name in self._own if name not in declared
-        ]
+        self._kept = [_kept(self._label, name, self._own) for name in self._own if name not in declared]
         # What outlives the instance, how to put it back, and a copy of what it held.
         self._lasting: list[tuple[Callable[[Any], None], Any, Any]] = []
         for label, name, values, put in _of_function(strategy) if is_function else _shared(kind):
@@ -191,9 +185,7 @@ class _Slots(Mapping[str, Any]):
         kinds = type(strategy).__mro__
         listed = (vars(kind).get("__slots__", ()) for kind in kinds)
         self._strategy = strategy
-        self._names = [
-            n for slots in listed for n in ((slots,) if isinstance(slots, str) else slots)
-        ]
+        self._names = [n for slots in listed for n in ((slots,) if isinstance(slots, str) else slots)]
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self._strategy, name)
@@ -298,9 +290,7 @@ class _Held(Mapping[str, Any]):
 
     def __init__(self, function: FunctionType) -> None:
         self._function = function
-        self._cells = dict(
-            zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-        )
+        self._cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
 
     def __getitem__(self, name: str) -> Any:
         if name in self._cells:

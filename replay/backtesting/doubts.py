@@ -6,13 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from papertape.engine.broker.working.orders import (
-    BY_FUNDS,
-    BY_LIMIT,
-    BY_POST_ONLY,
-    BY_RUIN,
-    CAUSE_NAMES,
-)
+from papertape.engine.broker.working.orders import BY_FUNDS, BY_LIMIT, BY_POST_ONLY, BY_RUIN, CAUSE_NAMES
 from papertape.engine.candles import FLAG_ABSENT, FLAG_NAMES, FLAG_SYNTHETIC
 from papertape.engine.jit import Rows
 from papertape.engine.performance.standing import Standing
@@ -27,9 +21,7 @@ from papertape.replay.tapes.tape import Tape
 from papertape.replay.tapes.timestamps import utc_text
 
 # Ends of orders that nobody asked for.
-_FELL_SHORT: Final = frozenset(
-    CAUSE_NAMES[code] for code in (BY_FUNDS, BY_POST_ONLY, BY_RUIN, BY_LIMIT)
-)
+_FELL_SHORT: Final = frozenset(CAUSE_NAMES[code] for code in (BY_FUNDS, BY_POST_ONLY, BY_RUIN, BY_LIMIT))
 
 _MOST_CHANGES: Final = 5  # of markets that are told one by one
 
@@ -76,9 +68,7 @@ def limits_doubts(section: dict[str, Any]) -> list[str]:
     """Return what a reader must know of the limits that were met, from the section of result.json."""
     if not section:
         return []
-    said = [
-        f"{counted(n, 'lock')} by the limit on {name}." for name, n in section["counts"].items()
-    ]
+    said = [f"{counted(n, 'lock')} by the limit on {name}." for name, n in section["counts"].items()]
     last = section["newest"][-1]
     if last["until_ms"] is None:
         said.append(
@@ -91,7 +81,11 @@ def limits_doubts(section: dict[str, Any]) -> list[str]:
 def liquidation_sentences(trades: Rows, spec: EngineSpec, recorded: RecordedSeries) -> list[str]:
     """Return what a reader must know of margin: what it is tested on, and how often it was lost."""
     is_cross = spec.settings.margin == "cross"
-    held = [m.symbol for m in spec.markets if (m.leverage > 0.0 or is_cross) and m.is_perpetual and not m.read_only]  # fmt: skip
+    held = [
+        m.symbol
+        for m in spec.markets
+        if (m.leverage > 0.0 or is_cross) and m.is_perpetual and not m.read_only
+    ]
     if not held:
         return []
     said = []
@@ -154,11 +148,7 @@ def flag_sentences(tapes: Sequence[Tape], qualities: Sequence[Brief]) -> list[st
 
 
 def series_sentences(
-    tapes: Sequence[Tape],
-    markets: Sequence[Market],
-    recorded: RecordedSeries,
-    *,
-    is_paid: bool = False,
+    tapes: Sequence[Tape], markets: Sequence[Market], recorded: RecordedSeries, *, is_paid: bool = False
 ) -> list[str]:
     """Return where funding is missing, and what series are another venue's or were not known; is_paid: some funding was paid."""
     funding, said = recorded.funding, []
@@ -178,7 +168,7 @@ def _without_funding(markets: Sequence[Market], funding: Sequence[FundingUse]) -
     given = {use.symbol for use in funding}
     others = [m.symbol for m in markets if m.is_perpetual and not m.read_only]
     without = [symbol for symbol in others if symbol not in given] if given else []
-    return [f"{symbol}: no funding is included; data.funding names no rates of it." for symbol in without]  # fmt: skip
+    return [f"{symbol}: no funding is included; data.funding names no rates of it." for symbol in without]
 
 
 def venue_sentences(tapes: Sequence[Tape], recorded: RecordedSeries) -> list[str]:

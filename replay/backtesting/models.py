@@ -112,9 +112,7 @@ def _resolve_one(rule: LabelRule, predictions: Rows, bars: Rows) -> Resolved:
     found = labels_for(rule, LabelPrices(**prices, atr=atr))
     y, p = found.y[at], predictions["probability"]
     known = ~np.isnan(y) & ~np.isnan(p)
-    return Resolved(
-        predictions["time_ms"][known], y[known], p[known], predictions["version"][known]
-    )
+    return Resolved(predictions["time_ms"][known], y[known], p[known], predictions["version"][known])
 
 
 def _in_force(found: Resolved, rates: Mapping[int, float]) -> dict[str, Any]:

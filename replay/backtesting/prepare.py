@@ -75,10 +75,7 @@ def prepared(
     commands = learned.commands if learned is not None else ()
     if recorded is None:
         recorded = recorded_series(config, spec, cuts)
-    told: list[Told] = [
-        *market_changes(config, spec, first_ms_of(config, tapes)),
-        *recorded.events(),
-    ]
+    told: list[Told] = [*market_changes(config, spec, first_ms_of(config, tapes)), *recorded.events()]
     told += [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
     return RunPlan(tapes, spec, cuts, models, learned, told, recorded)
 

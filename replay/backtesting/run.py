@@ -80,7 +80,7 @@ def run_backtest(
         run = replay(changed, cuts, gaps, _named(on_progress, name), models=models, events=heard)
         equity = CurveColumns(
             units_per_quote=spec.units_per_quote, time_ms=main.marks["time_ms"], equity=run.marks["equity"]
-        )  # fmt: skip
+        )
         main.others[name] = Outcome(run.trades, equity)
         del run
     return_free_memory()
@@ -114,9 +114,7 @@ def _booked(run: Run) -> Callable[[], Table]:
 
     def booked() -> Table:
         begins_ms = int(times[0]) if len(times) else 0
-        rows = statement(
-            fills, payments, spec.market_rows(), spec.capital_units, changes, begins_ms
-        )
+        rows = statement(fills, payments, spec.market_rows(), spec.capital_units, changes, begins_ms)
         return statement_columns(rows, spec.symbols, spec.units_per_quote)
 
     return booked
@@ -158,9 +156,7 @@ def replay(
         for name, other in (followers or {}).items()
     }
     kinds = DRAWN_KINDS if is_drawn else None
-    recorder = Recorder(
-        event_kinds=kinds, expected=feed.n_instants, units_per_quote=spec.units_per_quote
-    )
+    recorder = Recorder(event_kinds=kinds, expected=feed.n_instants, units_per_quote=spec.units_per_quote)
     if is_drawn:
         engine.watch = recorder.features = _lines(engine, feed.n_instants)
         recorder.lines = StepLines(engine.symbols)
@@ -178,9 +174,7 @@ def replay(
     }
     end_ms = feed.last_ms + engine.base_ms
     used = sorted((model for model in models if model[0] <= end_ms), key=lambda model: model[0])
-    return Run(
-        engine, recorder, recorder.trades, marks, feed, used, done - warm, warm - started, others
-    )
+    return Run(engine, recorder, recorder.trades, marks, feed, used, done - warm, warm - started, others)
 
 
 def _not_drawn(run: Run) -> list[str]:
@@ -223,9 +217,7 @@ def _changed_specs(spec: EngineSpec) -> dict[str, EngineSpec]:
     later = replace(spec.settings, latency_bars=spec.settings.latency_bars + 1)
     return {
         _COSTLY: replace(
-            spec,
-            markets=[m.with_doubled_costs for m in spec.markets],
-            fee_function=own and own.doubled,
+            spec, markets=[m.with_doubled_costs for m in spec.markets], fee_function=own and own.doubled
         ),
         f"one {spec.base_timeframe} candle later": replace(spec, settings=later),
     }
@@ -253,9 +245,7 @@ def _bars(candles: Rows, length_ms: int, base_ms: int) -> Rows:
     state = np.zeros(1, FRAME_STATE)
     closed = np.zeros(2 * len(candles), CANDLE)
     at = np.zeros(2 * len(candles), np.int64)
-    n = aggregate(
-        locked_rows(candles), 0, 1, len(candles), base_ms, length_ms, state[0], closed, at
-    )
+    n = aggregate(locked_rows(candles), 0, 1, len(candles), base_ms, length_ms, state[0], closed, at)
     return copy_rows(closed[:n])
 
 
@@ -268,9 +258,7 @@ def _study(
     from papertape.replay.report.event_study import sentence, study_section
 
     sources = [replace(t, candles=bars[t.symbol], timeframe=timeframe, quality={}) for t in tapes]
-    lanes = [
-        StudySeries(source.symbol, source.candles, market_events(source)) for source in sources
-    ]
+    lanes = [StudySeries(source.symbol, source.candles, market_events(source)) for source in sources]
     options = StudyOptions()
     section = study_section(study(lanes, options, on_progress), options)
     return {**section, "sentence": sentence(section)}

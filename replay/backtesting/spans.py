@@ -23,9 +23,7 @@ def common_span_sentences(data: Data, tapes: Sequence[Tape]) -> list[str]:
         opens = tape.candles["open_ms"]
         outside = [part for part in (opens[opens < first_ms], opens[opens > last_ms]) if len(part)]
         if outside:
-            spans = " and ".join(
-                f"{utc_text(int(part[0]))} … {utc_text(int(part[-1]))}" for part in outside
-            )
+            spans = " and ".join(f"{utc_text(int(part[0]))} … {utc_text(int(part[-1]))}" for part in outside)
             said.append(
                 f"{tape.symbol} takes part in what all tapes share alone, {utc_text(first_ms)} … {utc_text(last_ms)}; "
                 f"{counted(sum(map(len, outside)), 'candle')} of it beyond that, {spans}, are not streamed."

@@ -106,8 +106,8 @@ def summarise(
     n_untraded = fills_without_volume(main.recorder.fills, main.feed.tapes)
     spec = main.engine.spec
     fee_said = () if spec.fee_function is None else (spec.fee_function.said,)
-    unit, unit_said = spec.units_per_quote, unit_convention(spec.money_decimals, config.account.quote)  # fmt: skip
-    tables = breakdowns(trades, main.engine.symbols, regime_codes if config.report.regimes else None, unit)  # fmt: skip
+    unit, unit_said = spec.units_per_quote, unit_convention(spec.money_decimals, config.account.quote)
+    tables = breakdowns(trades, main.engine.symbols, regime_codes if config.report.regimes else None, unit)
     model = model_section(_lineage(main), learned, main.recorder.predictions, bars, trades, unit)
     summary: dict[str, Any] = {
         "format": FORMAT,
@@ -290,7 +290,7 @@ def _portfolio(run: Run) -> dict[str, Any]:
     marks, rows = run.marks, (run.recorder.fills, run.trades)
     found = portfolio(
         marks["time_ms"], marks["equity"], run.feed.closes(), spans, *rows, engine.symbols, units_of(marks)
-    )  # fmt: skip
+    )
     if engine.spec.allocation.is_any:
         for row, allotted in zip(found["symbols"], allotments(engine.positions), strict=True):
             row |= allotted
@@ -309,9 +309,7 @@ def _benchmarks(config: Config, run: Run, closes: FloatArray) -> dict[str, Any]:
     return found
 
 
-def _simple_benchmarks(
-    config: Config, run: Run, marks: Marks, closes: FloatArray
-) -> dict[str, Any]:
+def _simple_benchmarks(config: Config, run: Run, marks: Marks, closes: FloatArray) -> dict[str, Any]:
     """Return buy-and-hold and always-flat."""
     capital, rf = config.account.capital, config.report.risk_free_rate
     could = _of_traded(run, closes)

@@ -55,9 +55,7 @@ def read_summary(directory: Path) -> dict[str, Any]:
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(
-            f"{directory}: not a result folder: {error.strerror}: result.json"
-        ) from error
+        raise DataError(f"{directory}: not a result folder: {error.strerror}: result.json") from error
     except ValueError as error:
         raise DataError(f"{path}: damaged: {error}") from error
     if not isinstance(summary, dict):
@@ -79,14 +77,10 @@ def result_statement(directory: Path) -> Booked:
     summary = read_summary(directory)
     try:
         account = summary["config"]["account"]
-        decimals = unit_decimals(
-            account["capital"], account["quote"], account.get("money_decimals")
-        )
+        decimals = unit_decimals(account["capital"], account["quote"], account.get("money_decimals"))
         markets = [Market(**values) for _, values in sorted(summary["markets"].items())]
     except (KeyError, TypeError) as error:
-        raise DataError(
-            f"{directory}: result.json lacks what a statement needs: {error}"
-        ) from error
+        raise DataError(f"{directory}: result.json lacks what a statement needs: {error}") from error
     paths = (directory / "payments.parquet", PAYMENT), (directory / "changes.parquet", CHANGE)
     payments, changes = (
         read_records(path, dtype) if path.is_file() else np.zeros(0, dtype) for path, dtype in paths
@@ -240,9 +234,7 @@ def _records_differ(path: Path, dtype: np.dtype[Any], now: Rows) -> list[str]:
             continue
         for name in dtype.names or ():
             if old[name].tobytes() != new[name].tobytes():
-                return [
-                    f"{path.name} record {row} field {name}: saved {old[name]}, now {new[name]}"
-                ]
+                return [f"{path.name} record {row} field {name}: saved {old[name]}, now {new[name]}"]
     if len(saved) != len(now):
         return [f"{path.name}: saved {len(saved)} records, now {len(now)}"]
     return []
@@ -272,9 +264,7 @@ def _frames_differ(name: str, saved: pd.DataFrame, now: pd.DataFrame) -> list[st
         differs = ~((a == b) | (a.isna() & b.isna())).to_numpy()
         if differs.any():
             row = int(np.argmax(differs))
-            firsts.append(
-                (row, f"{name} record {row} field {column}: saved {a[row]}, now {b[row]}")
-            )
+            firsts.append((row, f"{name} record {row} field {column}: saved {a[row]}, now {b[row]}"))
     return [min(firsts)[1]] if firsts else []
 
 
@@ -285,9 +275,7 @@ def _values_differ(path: str, now: Any, saved: Any) -> list[str]:
             if key in _NOT_COMPARED or (key in _ADDED and key not in saved):
                 continue
             found = _values_differ(
-                f"{path}: {key}" if path == "result.json" else f"{path}.{key}",
-                now.get(key),
-                saved.get(key),
+                f"{path}: {key}" if path == "result.json" else f"{path}.{key}", now.get(key), saved.get(key)
             )
             if found:
                 return found

@@ -54,9 +54,7 @@ class Data(_Section):
     """What is replayed."""
 
     tapes: tuple[str, ...] = Field((), description="names in the store or files; none: the sample")
-    store: str | None = Field(
-        None, description="folder of tapes; default: tapes/ or $PAPERTAPE_TAPES"
-    )
+    store: str | None = Field(None, description="folder of tapes; default: tapes/ or $PAPERTAPE_TAPES")
     start: datetime | None = Field(None, description="first candle, UTC")
     end: datetime | None = Field(None, description="up to and including this day or time, UTC")
     timeframe: Timeframe | None = Field(None, description="the strategy's; default: the tape's own")
@@ -68,16 +66,11 @@ class Data(_Section):
         default_factory=dict, description="files of funding rates, by the symbol of a perpetual"
     )
     mark: dict[str, Path] = Field(
-        default_factory=dict,
-        description="files of mark prices, likewise; liquidation is tested on them",
+        default_factory=dict, description="files of mark prices, likewise; liquidation is tested on them"
     )
     index: dict[str, Path] = Field(default_factory=dict, description="files of index prices")
-    open_interest: dict[str, Path] = Field(
-        default_factory=dict, description="files of open interest"
-    )
-    long_short_ratio: dict[str, Path] = Field(
-        default_factory=dict, description="files of long/short ratios"
-    )
+    open_interest: dict[str, Path] = Field(default_factory=dict, description="files of open interest")
+    long_short_ratio: dict[str, Path] = Field(default_factory=dict, description="files of long/short ratios")
     no_volume: Literal["refuse", "trade"] = Field(
         "refuse", description="a tape of marks, or without any volume: refused, or traded on"
     )
@@ -99,9 +92,7 @@ class Data(_Section):
 class ScheduledParameters(_Section):
     """Parameters of the strategy from a time on."""
 
-    start: datetime = Field(
-        description="the first close after it is the first that they decide, UTC"
-    )
+    start: datetime = Field(description="the first close after it is the first that they decide, UTC")
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="that are other than those of the strategy"
     )
@@ -150,9 +141,7 @@ class StrategySettings(_Section):
         """Return what makes the strategy from its parameters; None: what the name says."""
         return self._made_by
 
-    def parameters_in(
-        self, entry: ScheduledParameters | None = None, symbol: str = ""
-    ) -> dict[str, Any]:
+    def parameters_in(self, entry: ScheduledParameters | None = None, symbol: str = "") -> dict[str, Any]:
         """
         Return the parameters in an entry of the schedule, or before it; of a symbol, or of those without own ones.
 
@@ -194,8 +183,7 @@ class Signals(_Section):
         "30d", description="30d, 12h, daily, weekly, monthly, five cron fields in UTC, or never"
     )
     own_features: tuple[Annotated[str, Field(pattern=r"^[\w.]+:\w+$")], ...] = Field(
-        (),
-        description="yours, as module:name; each can then be asked for by its name wherever a feature can",
+        (), description="yours, as module:name; each can then be asked for by its name wherever a feature can"
     )
     extra_features: tuple[str, ...] = Field((), description="computed beside the strategy's own")
     model_features: tuple[str, ...] = Field(
@@ -227,12 +215,8 @@ class Reporting(_Section):
     )
     sensitivity: bool = Field(True, description="run again with costs ×2 and one candle later")
     benchmarks: bool = Field(True, description="buy and hold and always flat beside the run")
-    random_draws: int = Field(
-        200, ge=0, le=10_000, description="the same positions at random times; 0: none"
-    )
-    regimes: bool = Field(
-        True, description="name the kind of market in which each trade was decided"
-    )
+    random_draws: int = Field(200, ge=0, le=10_000, description="the same positions at random times; 0: none")
+    regimes: bool = Field(True, description="name the kind of market in which each trade was decided")
     study: bool = Field(False, description="measure what followed every market event")
     statement: bool = Field(False, description="write every amount in double entry")
     risk_free_rate: float = Field(0.0, ge=-0.5, le=0.5, description="annual")
@@ -299,8 +283,7 @@ def make_config(values: Mapping[str, Any], where: str = "configuration") -> Conf
         return Config.model_validate(values)
     except ValidationError as error:
         lines = [
-            _fault(fault["loc"], fault["type"], fault["msg"], fault["input"])
-            for fault in error.errors()
+            _fault(fault["loc"], fault["type"], fault["msg"], fault["input"]) for fault in error.errors()
         ]
         raise ConfigError(f"{where}: " + f"\n{where}: ".join(lines)) from error
 
@@ -323,11 +306,7 @@ def _fault(location: Iterable[int | str], kind: str, message: str, value: Any) -
     if kind == "value_error":
         return f"{path}: {message.removeprefix('Value error, ')}"  # it names the value itself
     message = _IN_TOML.get(kind) or message[0].lower() + message[1:]
-    return (
-        f"{path}: {message}, not {value!r}"
-        if not isinstance(value, Mapping)
-        else f"{path}: {message}"
-    )
+    return f"{path}: {message}, not {value!r}" if not isinstance(value, Mapping) else f"{path}: {message}"
 
 
 def _keys_at(parts: Sequence[str]) -> list[str]:

@@ -106,9 +106,7 @@ def cadence(text: str) -> Cadence | None:
 
 def _interval(text: str, number: int, unit: str) -> BaseTrigger:
     if unit not in _UNITS:
-        raise ConfigError(
-            f"{text!r}: {unit!r} is no unit; use m, h, d or w (minutes, hours, days, weeks)"
-        )
+        raise ConfigError(f"{text!r}: {unit!r} is no unit; use m, h, d or w (minutes, hours, days, weeks)")
     seconds = number * _UNITS[unit]
     if not 0 < seconds <= _LONGEST_S:
         raise ConfigError(f"{text!r} is not between one minute and ten years")
@@ -125,12 +123,7 @@ def _cron(text: str, fields: list[str]) -> BaseTrigger:
         )
     try:
         trigger = CronTrigger(
-            minute=minute,
-            hour=hour,
-            day=day,
-            month=month,
-            day_of_week=_weekdays(weekday),
-            timezone=UTC,
+            minute=minute, hour=hour, day=day, month=month, day_of_week=_weekdays(weekday), timezone=UTC
         )
     except ValueError as error:
         raise ConfigError(

@@ -51,9 +51,7 @@ def about_symbol(symbol: str) -> Iterator[None]:
         yield
     except ConfigError as error:
         lines = [
-            f"{where}.{line.removeprefix(of_all)}"
-            if line.startswith(of_all)
-            else f"{where}: {line}"
+            f"{where}.{line.removeprefix(of_all)}" if line.startswith(of_all) else f"{where}: {line}"
             for line in str(error).splitlines()
         ]
         raise ConfigError("\n".join(lines)) from error
@@ -73,6 +71,4 @@ def utc_time(value: Any, *, is_end: bool) -> datetime:
         clock = (23, 59, 59, 999_000) if is_end else (0, 0, 0, 0)
         return datetime(value.year, value.month, value.day, *clock, tzinfo=UTC)
     what = "a bare number, which could be anything" if isinstance(value, int | float) else "no date"
-    raise ValueError(
-        f'{value!r} is {what}; write a day or a time like "2023-01-30" or "2023-01-30T13:00"'
-    )
+    raise ValueError(f'{value!r} is {what}; write a day or a time like "2023-01-30" or "2023-01-30T13:00"')

@@ -83,9 +83,7 @@ class Learning(BaseModel):
         description="inputs that a model reads: all, or those that are chosen again and again from halves of its training part",
     )
     per_symbol: bool = Field(False, description="weights of its own for every symbol")
-    fine_tune: bool = Field(
-        False, description="go on from the champion in place of starting afresh"
-    )
+    fine_tune: bool = Field(False, description="go on from the champion in place of starting afresh")
     embargo_bars: int | None = Field(
         None, ge=0, le=10_000, description="between parts, beside the purge; default: horizon_bars"
     )
@@ -120,9 +118,7 @@ class Drift(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     is_watched: bool = Field(True, description="watch the model in force")
-    check_bars: int = Field(
-        24, ge=1, le=10_000, description="of the strategy's timeframe between two looks"
-    )
+    check_bars: int = Field(24, ge=1, le=10_000, description="of the strategy's timeframe between two looks")
 
     @model_validator(mode="after")
     def _options_are_possible(self) -> "Drift":

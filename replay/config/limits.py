@@ -25,8 +25,11 @@ class Account(BaseModel):
     capital: float = Field(10_000.0, gt=0.0, description="starting cash in quote")
     quote: str = Field("USDT", min_length=1, description="currency of the cash")
     money_decimals: int | None = Field(
-        None, ge=0, le=DECIMALS, description="of quote that are counted; left out: 9, and from a capital of 1e9 on those of the currency"
-    )  # fmt: skip
+        None,
+        ge=0,
+        le=DECIMALS,
+        description="of quote that are counted; left out: 9, and from a capital of 1e9 on those of the currency",
+    )
     sizing: Literal["risk", "fraction", "all_in", "volatility", "kelly"] = Field(
         "risk",
         description="risk: by the distance of the stop; fraction: of equity; all_in: all buying power; volatility: the same "
@@ -35,12 +38,10 @@ class Account(BaseModel):
     risk_level: Literal["low", "medium", "high"] = Field(
         "medium", description="fraction of equity lost at the stop: 0.5 %, 1 %, 2 %"
     )
-    risk_fraction: float | None = Field(
-        None, gt=0.0, le=1.0, description="in place of the risk level"
-    )
+    risk_fraction: float | None = Field(None, gt=0.0, le=1.0, description="in place of the risk level")
     fixed_fraction: float = Field(
         0.25, ge=0.0, le=125.0, description="of equity, as notional; above 1 on perpetuals with leverage_cap"
-    )  # fmt: skip
+    )
     cash_share: Fraction = Field(0.99, description="largest part of buying power per order")
     leverage_cap: float = Field(1.0, gt=0.0, le=125.0, description="gross, perpetuals")
     latency_bars: int = Field(0, ge=0, le=1000, description="base candles beyond the next")
@@ -53,8 +54,7 @@ class Account(BaseModel):
         0.0, ge=0.0, le=1.0, description="of a candle's volume that working orders may fill; 0: any"
     )
     limit_fill: Literal["through", "touch"] = Field(
-        "through",
-        description="when a working limit order fills: traded through by a tick, or touched",
+        "through", description="when a working limit order fills: traded through by a tick, or touched"
     )
     fee_function: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = Field(
         None, description="yours, as module:name: what a fill pays, in place of the markets' rates"
@@ -86,9 +86,7 @@ class GroupSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     symbols: tuple[str, ...] = Field(min_length=1, description="each in one group at most")
-    gross: float = Field(
-        gt=0.0, le=MOST_GROSS, description="notional of all their positions ÷ equity"
-    )
+    gross: float = Field(gt=0.0, le=MOST_GROSS, description="notional of all their positions ÷ equity")
 
 
 @keys_of(Limits)
@@ -98,8 +96,7 @@ class LimitSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     groups: tuple[GroupSettings, ...] = Field(
-        (),
-        description="`symbols` that move together, and the `gross` of all their positions ÷ equity",
+        (), description="`symbols` that move together, and the `gross` of all their positions ÷ equity"
     )
 
     @model_validator(mode="after")
@@ -122,11 +119,9 @@ class PortfolioSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    allocation: Literal["none", "equal", "inverse_volatility", "risk_parity", "score", "shares"] = (
-        Field(
-            "none",
-            description="none: all trade with the whole account; inverse_volatility: see account.volatility_days; risk_parity: by sixty days; score: by the confidence of decisions; shares: as below",
-        )
+    allocation: Literal["none", "equal", "inverse_volatility", "risk_parity", "score", "shares"] = Field(
+        "none",
+        description="none: all trade with the whole account; inverse_volatility: see account.volatility_days; risk_parity: by sixty days; score: by the confidence of decisions; shares: as below",
     )
     shares: dict[str, Annotated[float, Field(gt=0.0, le=1.0)]] = Field(
         default_factory=dict, description="of equity by symbol, at most 1 together"

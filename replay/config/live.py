@@ -10,9 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 HOST_PATTERN: Final = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 _PEER_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$"
 # Scheme, host and port; no user, path or query, so that an address is one daemon and has no secret in it.
-_PEER_URL: Final = (
-    r"^https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
-)
+_PEER_URL: Final = r"^https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
 
 
 def _has_a_port(url: str) -> str:
@@ -31,9 +29,7 @@ class _Section(BaseModel):
 class Live(_Section):
     """Which venue is followed, and how."""
 
-    venue: str = Field(
-        "delta", description="delta, sim (the local exchange), or a ccxt id such as binance"
-    )
+    venue: str = Field("delta", description="delta, sim (the local exchange), or a ccxt id such as binance")
     profile: Literal["india", "india-testnet", "global", "global-testnet"] = Field(
         "india", description="Delta's environment"
     )
@@ -63,10 +59,7 @@ class Live(_Section):
         1000, ge=0, le=100_000, description="base candles fetched before the first live one"
     )
     speed: float = Field(
-        1.0,
-        gt=0.0,
-        le=100_000.0,
-        description="of the local exchange's clock, at most; jobs go by that clock",
+        1.0, gt=0.0, le=100_000.0, description="of the local exchange's clock, at most; jobs go by that clock"
     )
     tape_times: Literal["now", "recorded"] = Field(
         "now", description="what the local exchange streams happens now, or when it was recorded"
@@ -84,9 +77,7 @@ class Daemon(_Section):
         "the token to read as well",
     )
     port: int = Field(9464, ge=0, le=65_535, description="metrics, health, status; 0: any")
-    token_file: Path | None = Field(
-        None, description="file with the token for commands; or $PAPERTAPE_TOKEN"
-    )
+    token_file: Path | None = Field(None, description="file with the token for commands; or $PAPERTAPE_TOKEN")
     peers: dict[
         Annotated[str, Field(pattern=_PEER_NAME)],
         Annotated[str, Field(pattern=_PEER_URL, max_length=300), AfterValidator(_has_a_port)],
@@ -130,9 +121,7 @@ class Backtests(_Section):
     )
 
 
-NotificationKind = Literal[
-    "fills", "halts", "refusals", "gate", "drift", "feed", "summary", "rules"
-]
+NotificationKind = Literal["fills", "halts", "refusals", "gate", "drift", "feed", "summary", "rules"]
 NOTIFICATION_KINDS: Final[tuple[NotificationKind, ...]] = get_args(NotificationKind)
 # What each kind of rule needs; `symbol` may be given with all but the first.
 _RULE_KEYS: Final = {
@@ -146,9 +135,7 @@ _RULE_KEYS: Final = {
 class NotificationRule(_Section):
     """A rule of your own: told once when it comes true, and again only after it was not."""
 
-    when: Literal[
-        "equity_falls", "feature_rises_above", "feature_falls_below", "enters_order_block"
-    ]
+    when: Literal["equity_falls", "feature_rises_above", "feature_falls_below", "enters_order_block"]
     by: float | None = Field(None, gt=0.0, lt=1.0, description="share of the highest equity")
     feature: str | None = Field(None, min_length=1, description="a column of the account's")
     value: float | None = Field(None, allow_inf_nan=False, description="that is crossed")
@@ -186,7 +173,5 @@ class Notifications(_Section):
     )
     refusals: int = Field(5, ge=1, le=10_000, description="of one reason and symbol in a day")
     feed_lost_s: Seconds = Field(60.0, description="without the feed, until it is told")
-    group_s: float = Field(
-        30.0, ge=0.0, le=3600.0, description="what happens within is one message"
-    )
+    group_s: float = Field(30.0, ge=0.0, le=3600.0, description="what happens within is one message")
     per_hour: int = Field(20, ge=1, le=3600, description="messages at most; more of it waits")

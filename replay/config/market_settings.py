@@ -49,9 +49,7 @@ class BracketSettings(BaseModel):
 class MarketFigures(BaseModel):
     """What of a market can change while it is traded."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     tick_size: float | None = unsaid(Market, "tick_size")
     lot_size: float | None = unsaid(Market, "lot_size")
@@ -135,13 +133,11 @@ class MarketSettings(MarketFigures):
     )
     changes: tuple[DatedFigures, ...] | None = Field(
         None, description="figures that are others from later times on, as { start, tick_size, … } in order"
-    )  # fmt: skip
+    )
 
     @field_validator("changes")
     @classmethod
-    def _times_ascend(
-        cls, rows: tuple[DatedFigures, ...] | None
-    ) -> tuple[DatedFigures, ...] | None:
+    def _times_ascend(cls, rows: tuple[DatedFigures, ...] | None) -> tuple[DatedFigures, ...] | None:
         for before, row in pairwise(rows or ()):
             if row.start <= before.start:
                 raise ValueError(

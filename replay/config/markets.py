@@ -99,9 +99,7 @@ def market_of(
     if says_margins(own):
         said.pop("brackets", None)
     values |= said
-    if own.get("brackets") or said.get(
-        "brackets"
-    ):  # they take the place of what others say of the same
+    if own.get("brackets") or said.get("brackets"):  # they take the place of what others say of the same
         values = {name: value for name, value in values.items() if name not in _BY_BRACKETS}
     values |= own
     kind = values.pop("kind")
@@ -132,9 +130,7 @@ def market_at_first(config: Config, market: Market, first_ms: int) -> Market:
     return before[-1] if before else market
 
 
-def market_changes(
-    config: Config, spec: EngineSpec, first_ms: int = 0
-) -> list[tuple[int, MarketChange]]:
+def market_changes(config: Config, spec: EngineSpec, first_ms: int = 0) -> list[tuple[int, MarketChange]]:
     """
     Return what becomes of the markets of a specification, and when in ms, as the rows `changes` of a configuration say.
 
@@ -180,7 +176,7 @@ def _became(where: str, before: Market, figures: Mapping[str, Any]) -> Market:
         own = dict.fromkeys(_BY_BRACKETS, 0.0) | own
     try:
         market = replace(before, **own)
-        refuse_other_market(before.symbol, *(market_rows([m], is_cross=False)[0] for m in (before, market)))  # fmt: skip
+        refuse_other_market(before.symbol, *(market_rows([m], is_cross=False)[0] for m in (before, market)))
     except (ConfigError, DataError) as error:
         raise ConfigError(f"{where}: {error}") from error
     return market

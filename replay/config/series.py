@@ -63,9 +63,7 @@ class RecordedSeries:
 
     def without_marks(self, symbol: str) -> int | None:
         """Return how many base candles of a symbol have no mark price of their own, None without any marks."""
-        found = [
-            u.unmarked for u in self.others if u.symbol == symbol and u.file.kind == MARK_PRICE
-        ]
+        found = [u.unmarked for u in self.others if u.symbol == symbol and u.file.kind == MARK_PRICE]
         return found[0] if found else None
 
 
@@ -90,7 +88,7 @@ def recorded_series(config: Config, spec: EngineSpec, cuts: Sequence[Rows]) -> R
         for symbol, path in sorted(getattr(config.data, name).items()):
             where = f"data.{name}.{symbol}"
             if symbol not in by_symbol:
-                raise ConfigError(f"{where}: no tape has that symbol{did_you_mean(symbol, by_symbol)}")  # fmt: skip
+                raise ConfigError(f"{where}: no tape has that symbol{did_you_mean(symbol, by_symbol)}")
             _refuse_spot(where, kind, by_symbol[symbol])
             file = read_series(path, symbol, kind)
             _refuse_long(where, file, base_ms, by_symbol[symbol], spec.base_timeframe)
@@ -109,9 +107,7 @@ def _refuse_spot(where: str, kind: int, market: Market) -> None:
         )
 
 
-def _refuse_long(
-    where: str, file: SeriesFile, base_ms: int, market: Market, base_timeframe: str
-) -> None:
+def _refuse_long(where: str, file: SeriesFile, base_ms: int, market: Market, base_timeframe: str) -> None:
     """Raise ConfigError for marks that liquidations cannot be tested on, where there are any to test."""
     if file.kind != MARK_PRICE or not market.leverage or 0 < file.step_ms <= base_ms:
         return

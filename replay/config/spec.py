@@ -12,12 +12,7 @@ from papertape.engine.strategies import KernelStrategy, Strategy, load_object, m
 from papertape.engine.strategies.turns import BySymbol, Turn, refuse_unknown_symbols
 from papertape.replay.config import Config, ScheduledParameters
 from papertape.replay.config.fields import about_symbol, shared
-from papertape.replay.config.markets import (
-    first_ms_of,
-    market_at_first,
-    market_for,
-    refuse_other_money,
-)
+from papertape.replay.config.markets import first_ms_of, market_at_first, market_for, refuse_other_money
 from papertape.replay.importers.named import about_tape, named_tape, sample, sample_about
 from papertape.replay.tapes.own_features import load_feature
 from papertape.replay.tapes.store import Store, Tape, time_ms

@@ -76,8 +76,6 @@ def _toml(value: Any) -> str:
         return f"[{', '.join(_toml(each) for each in value)}]"
     if isinstance(value, dict):
         return (
-            f"{{ {', '.join(f'{key} = {_toml(each)}' for key, each in value.items())} }}"
-            if value
-            else "{}"
+            f"{{ {', '.join(f'{key} = {_toml(each)}' for key, each in value.items())} }}" if value else "{}"
         )
     return str(value)

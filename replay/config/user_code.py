@@ -132,9 +132,7 @@ def check_strategy(name: str, parameters: Mapping[str, Any]) -> None:
             check_value(key, declared[key], parameters[key])
             continue
         if known is not None and key not in known:
-            raise ConfigError(
-                f"strategy.parameters.{key}: unknown{did_you_mean(key, {*known, *declared})}"
-            )
+            raise ConfigError(f"strategy.parameters.{key}: unknown{did_you_mean(key, {*known, *declared})}")
 
 
 def refuse_code(config: Config, where: object, trust_code: bool) -> None:
@@ -244,10 +242,7 @@ def _parameters(classes: list[ast.ClassDef]) -> set[str] | None:
     """Return the parameters that a class takes, None when they cannot be told."""
     if any(one.decorator_list for one in classes):
         fields = {
-            name
-            for one in classes
-            for name, node in _bindings(one.body)
-            if isinstance(node, ast.AnnAssign)
+            name for one in classes for name, node in _bindings(one.body) if isinstance(node, ast.AnnAssign)
         }
         return fields or None
     for one in classes:

@@ -22,9 +22,7 @@ def in_timeframe(tape: Tape, timeframe: str | None) -> Tape:
     return tape if timeframe in (None, tape.timeframe) else resample(tape, str(timeframe))
 
 
-def iter_market_events(
-    tape: Tape, on_progress: Callable[[int, int], None] | None = None
-) -> Iterator[Rows]:
+def iter_market_events(tape: Tape, on_progress: Callable[[int, int], None] | None = None) -> Iterator[Rows]:
     """Yield the EVENT rows that the engine says about a tape, batch by batch, in the order in which it does."""
     stepper = SmartMoney(tape.timeframe)
     for first in range(0, len(tape.candles), BATCH):

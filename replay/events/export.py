@@ -57,11 +57,7 @@ _TIME: Final = pa.timestamp("ms", "UTC")
 
 
 def _write_groups(
-    writer: pq.ParquetWriter,
-    schema: pa.Schema,
-    tape: Tape,
-    plan: FeaturePlan,
-    on_progress: Progress | None,
+    writer: pq.ParquetWriter, schema: pa.Schema, tape: Tape, plan: FeaturePlan, on_progress: Progress | None
 ) -> None:
     """Compute and write one row group after the other; the states of the features run through."""
     history = history_of(tape.candles)

@@ -50,9 +50,7 @@ def cut_cells(n: int, longest_horizon: int) -> Cells:
     return Cells(-(-n // per_cell), per_cell, max(1, round(block / per_cell)))
 
 
-def stationary_weights(
-    n: int, mean_length: float, resamples: int, random: np.random.Generator
-) -> FloatArray:
+def stationary_weights(n: int, mean_length: float, resamples: int, random: np.random.Generator) -> FloatArray:
     """
     Return how often each of `n` cells is drawn in each resampled history, shape (resamples, n); rows sum to n.
 

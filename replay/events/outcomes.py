@@ -43,9 +43,7 @@ def outcomes(candles: Rows, horizon_bars: int) -> EventOutcomes:
     bottom = _rolling(candles["low"], horizon_bars, highest=False)
     is_traded = (candles["flag_bits"][1 : n - horizon_bars + 1] & (FLAG_ABSENT | FLAG_FILLED)) == 0
     is_known = is_traded & (atr > 0.0)
-    for column, values in zip(
-        columns, (np.log(leave / entry), top - entry, entry - bottom), strict=True
-    ):
+    for column, values in zip(columns, (np.log(leave / entry), top - entry, entry - bottom), strict=True):
         column[known] = np.where(is_known, values, np.nan)
     for column in columns[1:]:
         column[known] /= np.where(is_known, atr, np.nan)

@@ -55,9 +55,7 @@ class FundingUse:
         said = []
         name = self.symbol
         if self.rates.prices is None and self.paid:
-            said.append(
-                f"{name}: funding is charged on the last close; {self.rates.name} has no mark price."
-            )
+            said.append(f"{name}: funding is charged on the last close; {self.rates.name} has no mark price.")
         for before, after, missing in self.holes[:3]:
             said.append(
                 f"{name}: {missing:,} settlements are missing between {utc_text(before)} and {utc_text(after)}; nothing "
@@ -81,13 +79,13 @@ class FundingUse:
         steps = np.diff(self.rates.time_ms)
         interval = int(np.median(steps)) if len(steps) else 0
         if first > self.first_ms + interval:
-            said.append(f"{name}: before {utc_text(first)} no funding was charged; the rates begin there.")  # fmt: skip
+            said.append(f"{name}: before {utc_text(first)} no funding was charged; the rates begin there.")
         if last < self.last_ms - interval:
-            said.append(f"{name}: after {utc_text(last)} no funding was charged; the rates end there.")  # fmt: skip
+            said.append(f"{name}: after {utc_text(last)} no funding was charged; the rates end there.")
         return said
 
 
-def funding_use(rates: SeriesFile, symbol: str, index: int, candles: Rows, base_ms: int) -> FundingUse:  # fmt: skip
+def funding_use(rates: SeriesFile, symbol: str, index: int, candles: Rows, base_ms: int) -> FundingUse:
     """
     Return the settlements that fall between the first open and the last close of a symbol's candles.
 
@@ -136,14 +134,16 @@ class SeriesUse:
     def section(self) -> dict[str, Any]:
         """Return what result.json holds of it."""
         holes = [list(hole) for hole in self.holes]
-        return {"file": self.file.name, "sha256": self.file.sha256, "rows": len(self.rows), "holes": holes}  # fmt: skip
+        return {"file": self.file.name, "sha256": self.file.sha256, "rows": len(self.rows), "holes": holes}
 
     def sentences(self) -> list[str]:
         """Return what a reader must know: where the series was not known."""
         what = f"{self.symbol}: {self.name}"
         times = self.rows["known_ms"]
         if not len(times) or times[0] > self.last_ms or self.file.time_ms[-1] < self.first_ms:
-            return [f"{what}: nothing of {self.file.name} falls into the candles ({utc_text(self.first_ms)} … {utc_text(self.last_ms)})."]  # fmt: skip
+            return [
+                f"{what}: nothing of {self.file.name} falls into the candles ({utc_text(self.first_ms)} … {utc_text(self.last_ms)})."
+            ]
         said = [
             f"{what}: {missing:,} values are missing between {utc_text(before)} and {utc_text(after)}; it is not known there."
             for before, after, missing in self.holes[:3]
@@ -152,11 +152,9 @@ class SeriesUse:
             said.append(f"{what}: values are missing in {len(self.holes) - 3:,} more places.")
         first, last = (int(t) for t in self.file.time_ms[[0, -1]])
         if first > self.first_ms + self.file.step_ms:
-            said.append(
-                f"{what}: it is not known before {utc_text(first)}; {self.file.name} begins there."
-            )
+            said.append(f"{what}: it is not known before {utc_text(first)}; {self.file.name} begins there.")
         if last < self.last_ms - self.file.step_ms:
-            said.append(f"{what}: it is not known after {utc_text(last)}; {self.file.name} ends there.")  # fmt: skip
+            said.append(f"{what}: it is not known after {utc_text(last)}; {self.file.name} ends there.")
         return said
 
 
@@ -167,16 +165,14 @@ def series_use(file: SeriesFile, symbol: str, index: int, candles: Rows, base_ms
     index  of the symbol in the engine
     """
     first_ms, last_ms = int(candles["open_ms"][0]), int(candles["open_ms"][-1]) + base_ms
-    late_ms = (
-        1 if file.kind == FUNDING_RATE else 0
-    )  # a settlement is known after the close of its own minute
+    late_ms = 1 if file.kind == FUNDING_RATE else 0  # a settlement is known after the close of its own minute
     rows = _rows(file.time_ms + late_ms, file.values, file.ranges, index, file.kind)
     unmarked = None
     if file.kind == MARK_PRICE and 0 < file.step_ms <= base_ms:
         rows, closes = _by_candle(rows, file, base_ms)
         unmarked = len(np.setdiff1d(candles["open_ms"] + base_ms, closes))
     absent = _absences(file, late_ms)
-    rows = np.concatenate([rows, _rows(absent, np.full(len(absent), np.nan), None, index, file.kind)])  # fmt: skip
+    rows = np.concatenate([rows, _rows(absent, np.full(len(absent), np.nan), None, index, file.kind)])
     rows = rows[np.argsort(rows["known_ms"], kind="stable")]
     # Where a value comes at the very time at which it would be missed, it is not.
     rows = rows[np.append(np.diff(rows["known_ms"]) > 0, True)]
@@ -185,9 +181,7 @@ def series_use(file: SeriesFile, symbol: str, index: int, candles: Rows, base_ms
     return SeriesUse(symbol, file, rows, holes, first_ms, last_ms, unmarked)
 
 
-def _rows(
-    known_ms: IntArray, values: FloatArray, ranges: FloatArray | None, index: int, kind: int
-) -> Rows:
+def _rows(known_ms: IntArray, values: FloatArray, ranges: FloatArray | None, index: int, kind: int) -> Rows:
     rows = np.zeros(len(known_ms), SERIES)
     rows["known_ms"], rows["symbol"], rows["kind"], rows["value"] = known_ms, index, kind, values
     for place, name in enumerate(("open", "high", "low")):

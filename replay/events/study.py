@@ -16,21 +16,9 @@ import pandas as pd
 
 from papertape.engine.candles import timeframe_name
 from papertape.engine.errors import ConfigError, DataError
-from papertape.engine.features.smc.events import (
-    EQUAL_HIGHS,
-    EQUAL_LOWS,
-    KIND_NAMES,
-    SCALE_NAMES,
-    SWING,
-)
+from papertape.engine.features.smc.events import EQUAL_HIGHS, EQUAL_LOWS, KIND_NAMES, SCALE_NAMES, SWING
 from papertape.engine.jit import FloatArray, IntArray, Rows
-from papertape.replay.events.inference import (
-    Cells,
-    cut_cells,
-    false_discovery,
-    stationary_weights,
-    two_sided,
-)
+from papertape.replay.events.inference import Cells, cut_cells, false_discovery, stationary_weights, two_sided
 from papertape.replay.events.outcomes import EventOutcomes, outcomes
 
 HORIZONS: Final = (1, 4, 16, 48)  # bars
@@ -104,9 +92,7 @@ def study(
         if on_progress is not None:
             on_progress("studying", number + 1, len(lanes))
     if not rows:
-        raise DataError(
-            "study: no event was said about these candles, so there is nothing to study"
-        )
+        raise DataError("study: no event was said about these candles, so there is nothing to study")
     return ranked(rows, chosen)
 
 
@@ -207,11 +193,7 @@ _TOTALS: Final = len(_Entered._fields)  # columns of `totals`
 
 
 def measure_groups(
-    groups: Sequence[Group],
-    followed: EventOutcomes,
-    cells: Cells,
-    weights: FloatArray,
-    cost_bps: float,
+    groups: Sequence[Group], followed: EventOutcomes, cells: Cells, weights: FloatArray, cost_bps: float
 ) -> list[dict[str, Any]]:
     """
     Return the figures of every group at one horizon; all are summed over the histories in one product.
@@ -241,11 +223,7 @@ def measure_groups(
 
 
 def _measure(
-    one: _Entered,
-    anywhere: _Anywhere,
-    cells: Cells,
-    histories: Sequence[FloatArray],
-    cost_bps: float,
+    one: _Entered, anywhere: _Anywhere, cells: Cells, histories: Sequence[FloatArray], cost_bps: float
 ) -> dict[str, Any]:
     """
     Return the figures of one group: what it had, what any candle had, and how sure the difference is.

@@ -51,10 +51,7 @@ def _level(price: Decimal, depth: int, moment: int, market: TapeMarket) -> Level
 
 def checksum(book: Book) -> int:
     """Return the CRC-32 of the ten best levels of both sides."""
-    sides = (
-        ",".join(f"{price}:{size}" for price, size in side[:_SUMMED])
-        for side in (book.asks, book.bids)
-    )
+    sides = (",".join(f"{price}:{size}" for price, size in side[:_SUMMED]) for side in (book.asks, book.bids))
     return crc32("|".join(sides).encode())
 
 

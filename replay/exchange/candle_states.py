@@ -121,10 +121,7 @@ def _published(
 ) -> list[CandleState]:
     """Return the states that the publishing rule lets out."""
     if publishing == "every_trade":
-        return [
-            CandleState(trade.time_ms, candle)
-            for trade, candle in zip(trades, candles, strict=True)
-        ]
+        return [CandleState(trade.time_ms, candle) for trade, candle in zip(trades, candles, strict=True)]
     newest: dict[int, Candle] = {}  # by publication
     for trade, candle in zip(trades, candles, strict=True):
         newest[min(-(-trade.time_ms // GRID_MS) * GRID_MS, segment.end_ms - 1)] = candle

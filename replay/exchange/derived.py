@@ -38,9 +38,7 @@ def day_of(market: TapeMarket, now_ms: int) -> Day:
     columns = {name: values[rows] for name, values in market.columns.items()}
     forming = market.candle(forming_ms, market.base_ms, now_ms)
     if forming is not None:
-        columns = {
-            name: np.append(values, getattr(forming, name)) for name, values in columns.items()
-        }
+        columns = {name: np.append(values, getattr(forming, name)) for name, values in columns.items()}
     if not len(columns["open_ms"]):
         return Day(None, None, None, market.last_price(now_ms), 0.0, 0.0)
     volume = columns["volume"]
@@ -77,9 +75,7 @@ def funding_rate(market: TapeMarket, now_ms: int) -> float:
     interval_ms = market.listing.funding_s * 1000
     start_ms = now_ms // interval_ms * interval_ms
     rows = slice(market.index(start_ms), market.index(now_ms - market.base_ms + 1))
-    start, high, low, close = (
-        market.columns[name][rows] for name in ("open", "high", "low", "close")
-    )
+    start, high, low, close = (market.columns[name][rows] for name in ("open", "high", "low", "close"))
     typical = (start + high + low + close) / 4.0
     premium = 100.0 * float(((close - typical) / typical).mean()) if len(close) else 0.0
     scale = market.listing.funding_s / EIGHT_HOURS_S

@@ -71,9 +71,7 @@ class FaultEffects:
                 if self._world.switches.delisting == "told":
                     self._tell_product(symbol, "delisted", now_ms)
             elif fault.kind == "disruption":
-                self._set_trading(
-                    "disrupted_cancel_only", "market_disruption", now_ms, fault.symbol
-                )
+                self._set_trading("disrupted_cancel_only", "market_disruption", now_ms, fault.symbol)
 
     def _maintain(self, now_ms: int) -> None:
         self._world.faults.status = "maintenance"
@@ -121,10 +119,5 @@ class FaultEffects:
             "symbol": symbol,
             "trading_status": listing.trading_status,
         }
-        values = {
-            "event": event,
-            "product": product,
-            "timestamp": now_ms * US,
-            "type": "product_updates",
-        }
+        values = {"event": event, "product": product, "timestamp": now_ms * US, "type": "product_updates"}
         self._hub.publish(("product_updates", ""), orjson.dumps(values), now_ms)

@@ -26,16 +26,12 @@ FAULT_KINDS: Final[Mapping[str, FaultKind]] = {
     # connections
     "abort": FaultKind("every connection is cut without a close frame"),
     "close": FaultKind("every connection is closed; amount: the code", amount=1001),
-    "refuse": FaultKind(
-        "connections are cut and upgrades refused; amount: the status", 10_000, 503
-    ),
+    "refuse": FaultKind("connections are cut and upgrades refused; amount: the status", 10_000, 503),
     "down": FaultKind("the server restarts: everything is cut and nothing answers", 10_000),
     "half_open": FaultKind("open connections stay up and never say anything again"),
     "freeze": FaultKind("nothing is sent, heartbeats and pongs included; frames are lost", 45_000),
     "stall": FaultKind("nothing is sent; the frames come in one burst at the end", 20_000),
-    "never_ack": FaultKind(
-        "connections are cut; new ones get no acknowledgement and no data", 20_000
-    ),
+    "never_ack": FaultKind("connections are cut; new ones get no acknowledgement and no data", 20_000),
     "silence": FaultKind("no data; heartbeats and pongs go on", 100_000),
     "blind": FaultKind("no data, heartbeats go on, and the history is unavailable", 40_000),
     # frames
@@ -47,25 +43,17 @@ FAULT_KINDS: Final[Mapping[str, FaultKind]] = {
     "unknown_type": FaultKind("a frame of unknown type before a share of frames", 60_000, 0.3),
     "nan": FaultKind("NaN in a copy before a share of frames", 60_000, 0.3),
     "null_candle": FaultKind("null prices in a copy before a share of candle frames", 60_000, 0.3),
-    "spike": FaultKind(
-        "a price ten times too high in a copy before a share of frames", 60_000, 0.2
-    ),
-    "wrong_symbol": FaultKind(
-        "a copy under a foreign symbol before a share of frames", 60_000, 0.3
-    ),
+    "spike": FaultKind("a price ten times too high in a copy before a share of frames", 60_000, 0.2),
+    "wrong_symbol": FaultKind("a copy under a foreign symbol before a share of frames", 60_000, 0.3),
     "huge": FaultKind("one frame of this many bytes per connection", 60_000, 1_000_000),
     "late_final": FaultKind("final frames of candles come after the next candle's first", 180_000),
     "missing_final": FaultKind("final frames of candles do not come", 180_000),
-    "stamp_spike": FaultKind(
-        "one frame of each channel is stamped amount ms ahead", 60_000, 40_000
-    ),
+    "stamp_spike": FaultKind("one frame of each channel is stamped amount ms ahead", 60_000, 40_000),
     "stamp_skew": FaultKind("the stamps of all frames are off by amount ms", 120_000, 40_000),
     "seq_gap": FaultKind("a share of book updates is lost", 60_000, 0.2),
     "wrong_cs": FaultKind("a share of book updates has a wrong checksum", 60_000, 0.2),
     # the history
-    "rest_lag_absent": FaultKind(
-        "the history is amount seconds behind and shows no more", 180_000, 5
-    ),
+    "rest_lag_absent": FaultKind("the history is amount seconds behind and shows no more", 180_000, 5),
     "rest_lag_flat": FaultKind("the history is behind and pads what it does not know", 180_000, 5),
     "rest_lag_partial": FaultKind("the history is behind and shows older states", 180_000, 5),
     "rest_403": FaultKind("the CDN refuses", 30_000),
@@ -91,9 +79,7 @@ FAULT_KINDS: Final[Mapping[str, FaultKind]] = {
 
 # What a seed draws from: everything after which the tape can still be had in full.
 RECOVERABLE: Final = tuple(
-    name
-    for name in FAULT_KINDS
-    if name not in ("maintenance_gap", "delisting", "correction", "quiet")
+    name for name in FAULT_KINDS if name not in ("maintenance_gap", "delisting", "correction", "quiet")
 )
 # Faults that can concern one symbol alone.
 BY_SYMBOL: Final = frozenset(
@@ -231,11 +217,7 @@ def check_fault(fault: Fault) -> None:
 
 
 def make_fault(
-    kind: str,
-    time_ms: int,
-    duration_ms: int | None = None,
-    symbol: str = "",
-    amount: float | None = None,
+    kind: str, time_ms: int, duration_ms: int | None = None, symbol: str = "", amount: float | None = None
 ) -> Fault:
     """Return a fault with the usual length and size of its kind unless given, or raise ConfigError."""
     usual = FAULT_KINDS.get(kind, FaultKind(""))

@@ -46,9 +46,7 @@ def candle_history(
     return _padded(found, length_ms, last_ms) if switches.has_padding else found
 
 
-def _seen(
-    market: TapeMarket, length_ms: int, now_ms: int, lag_ms: int, lag: RestLag
-) -> tuple[int, int]:
+def _seen(market: TapeMarket, length_ms: int, now_ms: int, lag_ms: int, lag: RestLag) -> tuple[int, int]:
     """Return until when trades are known, and the newest candle that may be shown."""
     if not lag_ms:
         return now_ms, int(np.iinfo(np.int64).max)
@@ -77,9 +75,7 @@ def _traded(market: TapeMarket, length_ms: int, first_ms: int, until_ms: int) ->
     return found
 
 
-def _from_trades(
-    market: TapeMarket, length_ms: int, first_ms: int, until_ms: int
-) -> Iterator[Candle]:
+def _from_trades(market: TapeMarket, length_ms: int, first_ms: int, until_ms: int) -> Iterator[Candle]:
     """Yield candles of a resolution that base candles do not divide."""
     seen = -1
     for trade in market.between(first_ms, until_ms + 1):
@@ -132,9 +128,7 @@ def _padded(found: list[Candle], length_ms: int, last_ms: int) -> list[Candle]:
     if found[-1].open_ms == last_ms and len(found) == (last_ms - found[0].open_ms) // length_ms + 1:
         return found
     padded = []
-    for candle, until_ms in zip(
-        found, [*(c.open_ms for c in found[1:]), last_ms + length_ms], strict=True
-    ):
+    for candle, until_ms in zip(found, [*(c.open_ms for c in found[1:]), last_ms + length_ms], strict=True):
         padded.append(candle)
         close = candle.close
         padded += [

@@ -25,9 +25,7 @@ class TapeMarket:
     week_anchor_ms  first millisecond of some week
     """
 
-    def __init__(
-        self, tape: Tape, listing: Listing, seed: int, week_anchor_ms: int = WEEK_ANCHOR_MS
-    ) -> None:
+    def __init__(self, tape: Tape, listing: Listing, seed: int, week_anchor_ms: int = WEEK_ANCHOR_MS) -> None:
         self.symbol = listing.symbol
         self.listing = listing
         self.base_ms = tape.length_ms
@@ -162,9 +160,7 @@ def joined(state: Candle | None, more: Candle, open_ms: int) -> Candle:
     assert low is not None
     assert more.high is not None
     assert more.low is not None
-    return Candle(
-        open_ms, start, max(high, more.high), min(low, more.low), more.close, volume + more.volume
-    )
+    return Candle(open_ms, start, max(high, more.high), min(low, more.low), more.close, volume + more.volume)
 
 
 def own_candles(candles: Rows) -> Rows:

@@ -20,9 +20,7 @@ from papertape.replay.exchange.messages import US, Host, number, price_text
 from papertape.replay.exchange.quirks import Switches
 
 
-def _top(
-    market: TapeMarket, now_ms: int
-) -> tuple[Level | tuple[None, None], Level | tuple[None, None]]:
+def _top(market: TapeMarket, now_ms: int) -> tuple[Level | tuple[None, None], Level | tuple[None, None]]:
     book = book_at(market, now_ms)
     nothing = (None, None)
     if book is None:

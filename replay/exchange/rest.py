@@ -162,11 +162,7 @@ class Rest:
         fault = faults.on(*_LAGS, symbol=symbol)
         if fault is not None:
             switches = replace(switches, rest_lag=_LAGS[fault.kind], rest_lag_s=fault.amount)
-        return (
-            replace(switches, has_padding=False)
-            if faults.on("rest_sparse", symbol=symbol)
-            else switches
-        )
+        return replace(switches, has_padding=False) if faults.on("rest_sparse", symbol=symbol) else switches
 
     def _products(self, symbol: str, query: Mapping[str, str]) -> RestAnswer:
         if symbol:
@@ -175,16 +171,13 @@ class Rest:
                 return failure(400, {"code": "invalid_contract"})
             return success(market.listing.product())
         listings = [
-            market.listing
-            for market in self._world.markets.values()
-            if not self._is_unlisted(market.listing)
+            market.listing for market in self._world.markets.values() if not self._is_unlisted(market.listing)
         ]
         types, states = _list(query, "contract_types"), _list(query, "states")
         listings = [
             listing
             for listing in listings
-            if (not types or "perpetual_futures" in types)
-            and (not states or listing.state in states)
+            if (not types or "perpetual_futures" in types) and (not states or listing.state in states)
         ]
         chosen = {listing.id: listing for listing in listings}
         page, meta = page_of(query, sorted(chosen, reverse=True))
@@ -244,9 +237,7 @@ class Rest:
         names: dict[str, None] = {}
         for market in self._world.markets.values():
             names |= dict.fromkeys(market.listing.assets)
-        return success(
-            [{"id": i + 1, "symbol": name, "precision": 8} for i, name in enumerate(names)]
-        )
+        return success([{"id": i + 1, "symbol": name, "precision": 8} for i, name in enumerate(names)])
 
     def _indices(self, _: str, __: Mapping[str, str]) -> RestAnswer:
         listings = [market.listing for market in self._world.markets.values()]

@@ -60,9 +60,7 @@ class StreamSource(NamedTuple):
     market: TapeMarket
 
 
-def open_stream(
-    world: World, host: Host, channel: str, symbol: str, after_ms: int
-) -> Stream | None:
+def open_stream(world: World, host: Host, channel: str, symbol: str, after_ms: int) -> Stream | None:
     """Return a stream from `after_ms` on, or None when nothing comes by itself: an unknown symbol, a channel of news."""
     if channel == "system_status":
         return Stream(iter(()), lambda now_ms: [world.faults.status_frame("snapshot", now_ms)])
@@ -109,9 +107,7 @@ def timer_times(market: TapeMarket, after_ms: int, period_ms: int) -> Iterator[i
     yield from range((after_ms // period_ms + 1) * period_ms, market.end_ms, period_ms)
 
 
-def change_times(
-    market: TapeMarket, after_ms: int, grid_ms: int, quiet_ms: int | None
-) -> Iterator[int]:
+def change_times(market: TapeMarket, after_ms: int, grid_ms: int, quiet_ms: int | None) -> Iterator[int]:
     """Yield when a book is published: after each change on a grid, and at the latest every `quiet_ms`."""
     last_ms = after_ms
     for trade in trades_after(market, after_ms):
@@ -141,9 +137,7 @@ def _nothing(_: int) -> list[bytes]:
 def _candles(source: StreamSource, after_ms: int) -> Iterator[Timed]:
     world, market, resolution = source.world, source.market, source.channel[12:]
     final_frame_at = partial(world.faults.final_frame, market.symbol)
-    states = candle_states(
-        market, timeframe_ms(resolution), after_ms, world.switches, final_frame_at
-    )
+    states = candle_states(market, timeframe_ms(resolution), after_ms, world.switches, final_frame_at)
     for ms, candle in states:
         yield (ms, candle_frame(source.host, source.symbol, resolution, candle, ms, world.switches))
 

@@ -9,9 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from papertape.replay.exchange.messages import Host
 
-STREAM_RESOLUTIONS: Final = (
-    "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d", "1w",
-)  # fmt: skip
+STREAM_RESOLUTIONS: Final = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d", "1w")
 _CANDLES: Final = tuple(f"candlestick_{name}" for name in STREAM_RESOLUTIONS)
 _BOTH: Final = (*_CANDLES, "mark_price", "spot_price", "funding_rate")
 WITH_SYMBOLS: Final[dict[Host, frozenset[str]]] = {

@@ -70,9 +70,7 @@ def configuration(
         if name not in Config.model_fields:
             raise ConfigError(f"{call}: {_way_out(name, value, parameters)}")
         if not isinstance(value, Mapping):
-            raise ConfigError(
-                f"{call}: {name}={value!r} is no section; write {name}={{'key': value}}"
-            )
+            raise ConfigError(f"{call}: {name}={value!r} is no section; write {name}={{'key': value}}")
     if config is not None:
         if beside := [*chosen, *more]:
             raise ConfigError(

@@ -102,9 +102,7 @@ def backtest(
     return on_record(settings, result, held_out=held_out)
 
 
-def settled(
-    call: str, parameters: Sequence[str], asked: Mapping[str, Any]
-) -> tuple[Config, list[Tape]]:
+def settled(call: str, parameters: Sequence[str], asked: Mapping[str, Any]) -> tuple[Config, list[Tape]]:
     """
     Return the configuration and the tapes that the arguments of `backtest` mean; those that are not there were not given.
 
@@ -156,9 +154,7 @@ _KEYS: Final = {
     "model": "signals.model",
     "retrain_every": "signals.retrain_every",
 }
-PARAMETERS: Final = [
-    name for name in signature(backtest).parameters if name not in ("tapes", "sections")
-]
+PARAMETERS: Final = [name for name in signature(backtest).parameters if name not in ("tapes", "sections")]
 # Those of `backtest` that calls which replay many times take as well: models of one replay are none of another, and no search reads
 # what is held out.
 SHARED_PARAMETERS: Final = [name for name in PARAMETERS if name not in ("models", "holdout")]

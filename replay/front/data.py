@@ -111,9 +111,7 @@ def _tape(one: Any, store: Store, symbol: str | None, venue: str | None) -> Tape
 
 
 def _no_candles(one: object) -> str:
-    return (
-        f"{type(one).__name__} holds no candles; give a DataFrame, a tape's name, a file or a Tape"
-    )
+    return f"{type(one).__name__} holds no candles; give a DataFrame, a tape's name, a file or a Tape"
 
 
 def tape_of_table(frame: pd.DataFrame, symbol: str, venue: str = TABLE_VENUE) -> Tape:
@@ -159,9 +157,7 @@ def _one_market(frame: pd.DataFrame) -> pd.DataFrame:
             rest = frame.copy(deep=False)
             rest.columns = frame.columns.get_level_values(level)
             if rest.columns.has_duplicates:
-                raise DataError(
-                    "data: the table holds several markets; give {symbol: table} with one each"
-                )
+                raise DataError("data: the table holds several markets; give {symbol: table} with one each")
             return rest
     raise DataError(f"data: no level of the columns {list(frame.columns)[:4]} has the prices")
 

@@ -26,9 +26,7 @@ def hold_out(
 
     The lock is for good, and a row of the trial ledger. Raises DataError with one sentence for what cannot be locked.
     """
-    config: Config = make_config(
-        {} if store is None else {"data": {"store": str(store)}}, "hold_out"
-    )
+    config: Config = make_config({} if store is None else {"data": {"store": str(store)}}, "hold_out")
     found = tapes_of(data, config, symbol, venue)
     if len(found) != 1:
         raise DataError(f"hold_out: {len(found)} tapes; lock one at a time")

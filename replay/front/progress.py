@@ -65,9 +65,7 @@ class _Bar:
 
 def _in_notebook() -> Callable[[str, float | None], None]:
     """Return what draws into one output of the cell, replaced in place."""
-    shell: Any = import_module(
-        "IPython.display"
-    )  # it is there: a notebook runs us; it has no types
+    shell: Any = import_module("IPython.display")  # it is there: a notebook runs us; it has no types
     shown: list[Any] = []
 
     def draw(text: str, share: float | None) -> None:

@@ -261,9 +261,7 @@ def fetch(
         async def download() -> Fetched:
             source = make_source(venue, WallClock(), profile=profile, rest_url=rest_url)
             wanted, told = Wanted(timeframe, first_ms, last_ms), on_progress or no_progress
-            return await fetch_first(
-                [(source, symbol)], wanted, kept, renew=replace, on_progress=told
-            )
+            return await fetch_first([(source, symbol)], wanted, kept, renew=replace, on_progress=told)
 
         found = wait_for(download())
     return found.tape

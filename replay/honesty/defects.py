@@ -83,9 +83,7 @@ def _twice(make: Callable[..., Blocks]) -> Callable[..., Blocks]:
     def doubled(*given: Any) -> Blocks:
         found = make(*given)
         return Blocks(
-            np.repeat(found.known_bar, 2),
-            np.repeat(found.rows, 2),
-            np.repeat(found.factors, 2, axis=0),
+            np.repeat(found.known_bar, 2), np.repeat(found.rows, 2), np.repeat(found.factors, 2, axis=0)
         )
 
     return doubled

@@ -44,9 +44,7 @@ def edges(options: HonestyOptions, show: Show | None = None) -> Iterator[Honesty
     yield _recovered(clock, "logistic", case, options, show)
     yield _neither(clock, known, options, show)
     for model in options.networks[:1]:
-        longer = pipeline.market(
-            "edge", _LONG_ATTEMPTS, options.seed + 17, options.edge, _LONG_DAYS
-        )
+        longer = pipeline.market("edge", _LONG_ATTEMPTS, options.seed + 17, options.edge, _LONG_DAYS)
         case = Case(longer, best, _LONG_DAYS, _LONG_ATTEMPTS, is_only_known=False)
         yield _recovered(clock, model, case, options, show)
     for model in options.networks:
@@ -79,9 +77,7 @@ def _recovered(
 ) -> HonestyRow:
     """Return whether a model found an edge, no less and no more than there is."""
     best, rows = case.best, case.known.rows
-    how = pipeline.settings(
-        model, options, label="direction", horizon_bars=1, window_days=case.window_days
-    )
+    how = pipeline.settings(model, options, label="direction", horizon_bars=1, window_days=case.window_days)
     name = f"{'edge' if model == 'logistic' or not case.is_only_known else 'pattern'} of {best:.1%}, {model}"
     made = pipeline.attempts(rows, how, case.n_attempts, show, name)
     promoted = sum(attempt.is_promoted for attempt in made)
@@ -136,10 +132,7 @@ def best_judge(rows: Dataset, edge: float, cost: float) -> FloatArray:
     normal = NormalDist(0.0, float(moves.std()) * math.sqrt(1.0 - edge * edge))
     up, down = math.log1p(cost), math.log1p(-cost)
     return np.array(
-        [
-            0.5 * (1.0 - normal.cdf(up - edge * r) + 1.0 - normal.cdf(down - edge * r))
-            for r in moves.tolist()
-        ]
+        [0.5 * (1.0 - normal.cdf(up - edge * r) + 1.0 - normal.cdf(down - edge * r)) for r in moves.tolist()]
     )
 
 

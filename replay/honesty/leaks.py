@@ -41,9 +41,7 @@ def leaks(study: HonestyOptions, show: Show | None = None) -> Iterator[HonestyRo
     """Yield a row per leak."""
     clock = RowTimer()
     yield _purge(clock, study, _FIXED, f"purge and embargo, labels over {_HORIZON} candles", show)
-    yield _purge(
-        clock, study, _BY_VARIANCE, "purge alone, labels as long as the market makes them", show
-    )
+    yield _purge(clock, study, _BY_VARIANCE, "purge alone, labels as long as the market makes them", show)
     yield _past_only(clock, study)
     yield _recomputed(clock, study, show)
     yield _too_good(clock, study, show)
@@ -62,11 +60,7 @@ class Hits(NamedTuple):
 
 
 def _purge(
-    clock: RowTimer,
-    study: HonestyOptions,
-    how: options.TrainingOptions,
-    what: str,
-    show: Show | None,
+    clock: RowTimer, study: HonestyOptions, how: options.TrainingOptions, what: str, show: Show | None
 ) -> HonestyRow:
     """
     Return whether the parts that training makes are free of each other.
@@ -147,9 +141,7 @@ def _past_only(clock: RowTimer, study: HonestyOptions) -> HonestyRow:
     cut = int(np.flatnonzero(ready.train[0])[-1]) + how.horizon_bars + 1
     wild = np.random.default_rng(study.seed)
     later = pipeline.rows_of(scramble(known.candles, cut, wild)).until(int(learnt.time_ms[-1]))
-    first, second = (
-        train_model(rows, how, "logistic", None, None, None) for rows in (learnt, later)
-    )
+    first, second = (train_model(rows, how, "logistic", None, None, None) for rows in (learnt, later))
     one, two = (artefact.read_artefact(data).tensors for data in (first, second))
     fitted = ("mean", "scale", "coefficients", "intercept")
     changed = [name for name in fitted if not np.array_equal(one[name], two[name])]

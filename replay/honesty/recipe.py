@@ -10,13 +10,7 @@ from collections.abc import Iterator
 from papertape.engine.model.gate.recipe import RecipeOptions
 from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow, RowTimer, Show
 from papertape.replay.research.gate_study import chance_of_more
-from papertape.replay.research.recipe_study import (
-    MUSTS,
-    NOISES,
-    RecipeRow,
-    RecipeStudyOptions,
-    recipe_study,
-)
+from papertape.replay.research.recipe_study import MUSTS, NOISES, RecipeRow, RecipeStudyOptions, recipe_study
 
 _EDGE = 0.55
 _ENDS = 0.6
@@ -28,11 +22,7 @@ def recipes(options: HonestyOptions, show: Show | None = None) -> Iterator[Hones
     """Yield a row for all noise, one for an edge and one for an edge that ends."""
     clock = RowTimer()
     how = RecipeStudyOptions(
-        runs=options.histories,
-        years=options.years,
-        accuracies=(_EDGE,),
-        ends=(_ENDS,),
-        seed=options.seed,
+        runs=options.histories, years=options.years, accuracies=(_EDGE,), ends=(_ENDS,), seed=options.seed
     )
     found = list(recipe_study(how, RecipeOptions(), show))
     noise, (edge, ending) = found[: len(NOISES)], found[len(NOISES) :]

@@ -20,12 +20,7 @@ from papertape.engine.model.dataset import Dataset
 from papertape.engine.model.training.labels import SIGNAL
 from papertape.engine.records import FLAT, UNITS_PER_QUOTE
 from papertape.engine.spec import EngineSpec, Market, Settings
-from papertape.engine.strategies.own_signals import (
-    OwnSignals,
-    can_short_of,
-    even_chance,
-    signals_name,
-)
+from papertape.engine.strategies.own_signals import OwnSignals, can_short_of, even_chance, signals_name
 from papertape.replay.backtesting.run import replay
 from papertape.replay.honesty import pipeline
 from papertape.replay.honesty.experiment import HonestyOptions, HonestyRow, RowTimer, Show
@@ -57,9 +52,7 @@ class Follow:
     def __init__(self, step: float = _STEP, least: float = even_chance(2.0, 3.0) + _EDGE) -> None:
         self.step, self.least = step, least
 
-    def decide_batch(
-        self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows
-    ) -> None:
+    def decide_batch(self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows) -> None:
         """Write `n` decisions."""
         del candles, state
         moved, p = features[0, :n], features[-1, :n]
@@ -110,9 +103,7 @@ def conditional(candles: Rows, edge: float, seed: int) -> Rows:
 class Early(OwnSignals):
     """Signals with a planted look-ahead: each is that of the next close."""
 
-    def of(
-        self, symbol: int, matrix: FloatArray, bars: Rows, n: int, close_ms: IntArray
-    ) -> FloatArray:
+    def of(self, symbol: int, matrix: FloatArray, bars: Rows, n: int, close_ms: IntArray) -> FloatArray:
         """Return what `OwnSignals` would one close later, as far as the batch tells."""
         later = matrix.copy()
         later[:, : n - 1] = matrix[:, 1:n]

@@ -52,9 +52,7 @@ def read(source: FileSource, options: Options) -> Raw:
     symbol = options.symbol or hints.symbol
     venue, why = _venue(source, table, symbol)
     is_inverse = venue == "binance-coinm"
-    prices = [
-        numbers(table, 1 + i, name) for i, name in enumerate(("open", "high", "low", "close"))
-    ]
+    prices = [numbers(table, 1 + i, name) for i, name in enumerate(("open", "high", "low", "close"))]
     volume = numbers(table, _BASE_VOLUME if is_inverse else 5, "volume")
     lengths, counts = np.unique(close_ms - open_ms + 1, return_counts=True)
     return Raw(

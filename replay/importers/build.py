@@ -17,11 +17,7 @@ from papertape.replay.tapes.tape import Tape
 from papertape.replay.tapes.timestamps import find_timeframe
 
 # Venues that count volume in contracts or in quote, as their documentation and the recordings say.
-VENUE_VOLUME: dict[str, VolumeUnit] = {
-    "okx-swap": "contracts",
-    "delta-india": "contracts",
-    "ftx": "quote",
-}
+VENUE_VOLUME: dict[str, VolumeUnit] = {"okx-swap": "contracts", "delta-india": "contracts", "ftx": "quote"}
 # Base units per contract: OKX, instruments, ctVal; Delta Exchange, products, contract_value.
 CONTRACT_VALUES = {
     ("okx-swap", "BTC-USDT"): 0.01,
@@ -61,9 +57,7 @@ def import_tape(
     """
     options = options or Options()
     chosen = [paths] if isinstance(paths, Path) else list(paths)
-    return build_tape(
-        join_raws([read_raw(path, options) for path in chosen]), options, now_ms=now_ms
-    )
+    return build_tape(join_raws([read_raw(path, options) for path in chosen]), options, now_ms=now_ms)
 
 
 def market_key(raw: Raw, options: Options) -> tuple[object, ...]:

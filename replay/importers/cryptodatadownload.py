@@ -66,9 +66,7 @@ def _symbol(table: TextTable, column: int) -> str:
     """Return the one symbol of the file."""
     found = table.columns[column].unique().to_pylist()
     if len(found) != 1:
-        raise DataError(
-            f"{table.name}: several symbols in one file: {', '.join(map(str, found[:5]))}"
-        )
+        raise DataError(f"{table.name}: several symbols in one file: {', '.join(map(str, found[:5]))}")
     return plain_symbol(str(found[0]))
 
 
@@ -89,11 +87,7 @@ def _times(table: TextTable, names: list[str]) -> tuple[IntArray, str]:
 def _base_volume(table: TextTable, names: list[str], symbol: str) -> int:
     """Return the column of the volume in base units: the one whose coin the symbol begins with."""
     volumes = [i for i, name in enumerate(names) if name.startswith("volume")]
-    base = [
-        i
-        for i in volumes
-        if symbol.startswith(names[i].removeprefix("volume").strip().upper() or "?")
-    ]
+    base = [i for i in volumes if symbol.startswith(names[i].removeprefix("volume").strip().upper() or "?")]
     if len(base) == 1:
         return base[0]
     if len(volumes) == 1 and names[volumes[0]] == "volume":
@@ -104,6 +98,4 @@ def _base_volume(table: TextTable, names: list[str], symbol: str) -> int:
     )
 
 
-CRYPTODATADOWNLOAD = Importer(
-    "cryptodatadownload", "CryptoDataDownload CSV, old and new", matches, read
-)
+CRYPTODATADOWNLOAD = Importer("cryptodatadownload", "CryptoDataDownload CSV, old and new", matches, read)

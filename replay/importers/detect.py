@@ -4,15 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from papertape.engine.errors import DataError, did_you_mean
-from papertape.replay.importers import (
-    binance,
-    bitfinex,
-    cryptodatadownload,
-    freqtrade,
-    generic,
-    kraken,
-    lean,
-)
+from papertape.replay.importers import binance, bitfinex, cryptodatadownload, freqtrade, generic, kraken, lean
 from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.options import Options
 from papertape.replay.importers.refuse import refuse_known, refuse_unknown
@@ -79,12 +71,8 @@ def _read_source(source: FileSource, options: Options) -> Raw:
             return generic.read_parquet(source, options)
         return generic.read_csv(source, options)
     if options.format not in IMPORTERS:
-        raise DataError(
-            f"--format {options.format}: unknown{did_you_mean(options.format, IMPORTERS)}"
-        )
+        raise DataError(f"--format {options.format}: unknown{did_you_mean(options.format, IMPORTERS)}")
     if options.for_tables and options.format not in (generic.TABLE.name, generic.PARQUET.name):
-        raise DataError(
-            f"{' and '.join(options.for_tables)}: for tables, not with --format {options.format}"
-        )
+        raise DataError(f"{' and '.join(options.for_tables)}: for tables, not with --format {options.format}")
     refuse_known(source)
     return IMPORTERS[options.format].read(source, options)

@@ -114,9 +114,7 @@ def read_csv(source: FileSource, options: Options) -> Raw:
     table = read_table(source, has_header=has_header, delimiter=delimiter, style=options.style)
     fields = _fields(options)
     width = len(table.columns)
-    names = table.header or tuple(
-        fields[i] if width == len(fields) else str(i) for i in range(width)
-    )
+    names = table.header or tuple(fields[i] if width == len(fields) else str(i) for i in range(width))
     given = dict(options.columns)
     pair = _time_pair(table, names, given, source.name)
     if pair is not None:
@@ -267,12 +265,8 @@ def parquet_numbers(column: Any, name: str, what: str) -> FloatArray:
     try:
         return np.asarray(plain_column(column.cast(pa.float64())), dtype=np.float64)
     except (pa.ArrowException, ValueError, TypeError) as error:
-        raise DataError(
-            f"{name}: the column for {what} of type {column.type} holds no numbers"
-        ) from error
+        raise DataError(f"{name}: the column for {what} of type {column.type} holds no numbers") from error
 
 
 TABLE = Importer("table", "CSV with named columns, or six without names", matches_csv, read_csv)
-PARQUET = Importer(
-    "parquet", "Parquet with named columns, or a tape", matches_parquet, read_parquet
-)
+PARQUET = Importer("parquet", "Parquet with named columns, or a tape", matches_parquet, read_parquet)

@@ -40,9 +40,7 @@ def read_csv(source: FileSource, options: Options) -> Raw:
     """Return the candles of a downloaded CSV; candles without a trade are not in it."""
     table = read_table(source, has_header=False)
     if len(table.columns) != _CSV_COLUMNS:
-        raise DataError(
-            f"{source.name}: {len(table.columns)} columns are not Kraken's {_CSV_COLUMNS}"
-        )
+        raise DataError(f"{source.name}: {len(table.columns)} columns are not Kraken's {_CSV_COLUMNS}")
     open_ms, how = numeric_times(numbers(table, 0, "time"), table.part)
     prices = [numbers(table, 1 + i, name) for i, name in enumerate(PRICES)]
     match = re.match(r"([A-Z0-9]{5,12})_(\d+)\b", source.inner.rpartition("/")[2])  # XBTUSD_60.csv

@@ -108,9 +108,7 @@ def _check_offsets(table: TextTable, offsets: FloatArray) -> None:
     bad = ~((offsets >= 0) & (offsets < 86_400_000))
     if bad.any():
         index = int(np.argmax(bad))
-        raise DataError(
-            f"{table.part.where(index)}: {offsets[index]:g} ms is not within a day of midnight"
-        )
+        raise DataError(f"{table.part.where(index)}: {offsets[index]:g} ms is not within a day of midnight")
 
 
 def _market(

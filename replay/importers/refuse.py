@@ -9,29 +9,17 @@ from papertape.replay.importers.source import FileSource
 SYMBOLS = ("symbol", "instrument", "pair")  # columns, in small letters without signs
 # First match wins; the patterns look at the first 64 KiB of text.
 _KNOWN = (
-    (
-        r"(?i)\s*<(!doctype|html|head|\?xml)",
-        "seems to be a web page, perhaps an error page of a download",
-    ),
+    (r"(?i)\s*<(!doctype|html|head|\?xml)", "seems to be a web page, perhaps an error page of a download"),
     (r"wss?://", "seems to be a websocket recording, not candles"),
-    (
-        r"https?://\S+ -> [\d.]+: ",
-        "seems to be recorded REST answers (a product list), not candles",
-    ),
+    (r"https?://\S+ -> [\d.]+: ", "seems to be recorded REST answers (a product list), not candles"),
     (r"\d{16,19} \{", "seems to be a websocket recording with local time stamps, not candles"),
     (r'\s*\{"?.*"(stream|channel|e)"\s*:', "seems to be websocket messages, not candles"),
-    (
-        r'(?s)\s*\{\s*"error"\s*:\s*\[\s*"',
-        "is an error answer of Kraken's REST interface, not candles",
-    ),
+    (r'(?s)\s*\{\s*"error"\s*:\s*\[\s*"', "is an error answer of Kraken's REST interface, not candles"),
     (
         r"\d{8} \d\d:\d\d(:\d\d)?,-?[\d.]+\s*(\n|$)",
         "seems to be a funding or margin interest rate file, not candles",
     ),
-    (
-        r"(?i)[^\n]*\b(funding_?rate|last_funding_rate)\b",
-        "seems to be a funding rate file, not candles",
-    ),
+    (r"(?i)[^\n]*\b(funding_?rate|last_funding_rate)\b", "seems to be a funding rate file, not candles"),
     (
         r"(?i)(?=[^\n]*\bprice\b)(?=[^\n]*\b(side|qty|amount|size)\b)",
         "seems to be a list of trades, not candles",

@@ -32,28 +32,26 @@ LARGEST_RATE: Final = 0.2  # of one settlement; the widest cap of a venue is a t
 LATE_MS: Final = 5_000  # venues stamp a settlement some milliseconds late
 _MINUTE_MS: Final = 60_000
 # Names of columns, in small letters without what is no letter.
-_TIMES: Final = (
-    "fundingtime", "time", "timestamp", "date", "datetime", "calctime", "opentime", "createtime",
-)  # fmt: skip
+_TIMES: Final = ("fundingtime", "time", "timestamp", "date", "datetime", "calctime", "opentime", "createtime")
 _VALUES: Final = {
     FUNDING_RATE: ("fundingrate", "rate", "lastfundingrate", "funding"),
     MARK_PRICE: ("markprice", "mark", "close", "price", "value"),
     INDEX_PRICE: ("indexprice", "index", "close", "price", "value"),
     OPEN_INTEREST: ("openinterest", "sumopeninterest", "openinterestamount", "oi", "close", "value"),
     LONG_SHORT_RATIO: ("longshortratio", "countlongshortratio", "ratio", "value"),
-}  # fmt: skip
+}
 _WHAT: Final = {
-    FUNDING_RATE: "rate", MARK_PRICE: "mark price", INDEX_PRICE: "index price",
-    OPEN_INTEREST: "open interest", LONG_SHORT_RATIO: "long/short ratio",
-}  # fmt: skip
+    FUNDING_RATE: "rate",
+    MARK_PRICE: "mark price",
+    INDEX_PRICE: "index price",
+    OPEN_INTEREST: "open interest",
+    LONG_SHORT_RATIO: "long/short ratio",
+}
 _PRICES: Final = ("markprice", "price")  # beside a rate
 _RANGE: Final = ("open", "high", "low")
 _VENUES: Final = ("venue", "exchange")
 _TEXTS: Final = (*SYMBOLS, *_VENUES)
-_NUMBERS: Final = frozenset(name for names in _VALUES.values() for name in names) | {
-    *_PRICES,
-    *_RANGE,
-}
+_NUMBERS: Final = frozenset(name for names in _VALUES.values() for name in names) | {*_PRICES, *_RANGE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +92,7 @@ def read_series(path: Path, symbol: str, kind: int) -> SeriesFile:
     """
     sources = open_sources(path)
     if len(sources) > 1:
-        raise DataError(
-            f"{path.name}: it holds {len(sources)} files; a series is one, so join them"
-        )
+        raise DataError(f"{path.name}: it holds {len(sources)} files; a series is one, so join them")
     source = sources[0]
     is_parquet = source.data[:4] == b"PAR1"
     columns, part = _parquet(source) if is_parquet else _text(source, kind)
@@ -114,22 +110,31 @@ def read_series(path: Path, symbol: str, kind: int) -> SeriesFile:
         ranges = np.stack([columns[name] for name in _RANGE], axis=1)
     _refuse_bad(kind, time_ms, values, part)
     if prices is not None:
-        _refuse_unless((prices > 0.0) & (prices < np.inf), prices, part, "the mark price", "is not above 0")  # fmt: skip
+        _refuse_unless((prices > 0.0) & (prices < np.inf), prices, part, "the mark price", "is not above 0")
     if ranges is not None:
         opens, highs, lows = ranges.T
-        is_sound = (lows > 0.0) & (lows <= np.minimum(opens, values)) & (highs >= np.maximum(opens, values))  # fmt: skip
-        _refuse_unless(is_sound, values, part, "the candle that closes at", "has no low and high around it")  # fmt: skip
+        is_sound = (lows > 0.0) & (lows <= np.minimum(opens, values)) & (highs >= np.maximum(opens, values))
+        _refuse_unless(is_sound, values, part, "the candle that closes at", "has no low and high around it")
     steps = np.diff(time_ms)
     step_ms = int(np.median(steps)) if len(steps) else 0
     if ranges is not None:
         if not step_ms:
-            raise DataError(f"{source.name}: one candle does not say how long it is; give two or more")  # fmt: skip
+            raise DataError(f"{source.name}: one candle does not say how long it is; give two or more")
         time_ms = time_ms + step_ms
     digest = hashlib.sha256(source.data).hexdigest()
     venues = {str(venue) for name in _VENUES for venue in columns.get(name, ())}
     return SeriesFile(
-        kind, path.name, digest, time_ms, values, ranges, prices, step_ms, _holes(time_ms), tuple(sorted(venues))
-    )  # fmt: skip
+        kind,
+        path.name,
+        digest,
+        time_ms,
+        values,
+        ranges,
+        prices,
+        step_ms,
+        _holes(time_ms),
+        tuple(sorted(venues)),
+    )
 
 
 def _parquet(source: FileSource) -> tuple[dict[str, Any], Part]:
@@ -175,13 +180,13 @@ def _arrow_times(column: Any, part: Part) -> IntArray:
 
 def _text(source: FileSource, kind: int) -> tuple[dict[str, Any], Part]:
     if not source.lines:
-        raise DataError(f"{source.name}: neither CSV nor Parquet; write a time and a {_WHAT[kind]} in each row")  # fmt: skip
+        raise DataError(
+            f"{source.name}: neither CSV nor Parquet; write a time and a {_WHAT[kind]} in each row"
+        )
     cells = split(source.lines[0])
     has_header = not any(is_number(cell) for cell in cells)
     table = read_table(source, has_header=has_header)
-    names = [
-        _key(name) for name in table.header or ("time", _VALUES[kind][0], "markprice")[: len(cells)]
-    ]
+    names = [_key(name) for name in table.header or ("time", _VALUES[kind][0], "markprice")[: len(cells)]]
     _refuse_twice(names, source.name)
     found: dict[str, Any] = {}
     for index, name in enumerate(names[: len(table.columns)]):
@@ -233,7 +238,7 @@ def _refuse_bad(kind: int, time_ms: IntArray, values: FloatArray, part: Part) ->
     if not len(time_ms):
         raise DataError(f"{part.name}: there is no {what} in it")
     if kind == FUNDING_RATE:
-        rule = f"is not between -{LARGEST_RATE} and {LARGEST_RATE}; it is a fraction of the notional, 0.0001 for 0.01 %"  # fmt: skip
+        rule = f"is not between -{LARGEST_RATE} and {LARGEST_RATE}; it is a fraction of the notional, 0.0001 for 0.01 %"
         _refuse_unless(np.abs(values) <= LARGEST_RATE, values, part, "the rate", rule)
     else:
         is_price = kind in (MARK_PRICE, INDEX_PRICE)
@@ -264,7 +269,7 @@ def _holes(time_ms: IntArray) -> tuple[tuple[int, int, int], ...]:
     steps = np.diff(time_ms)
     found = []
     for index in np.flatnonzero(steps > steps.min()) if len(steps) else ():
-        around = [s for s in (steps[max(index - 5, 0) : index], steps[index + 1 : index + 6]) if len(s)]  # fmt: skip
+        around = [s for s in (steps[max(index - 5, 0) : index], steps[index + 1 : index + 6]) if len(s)]
         usual = [int(np.median(side)) for side in around]
         if usual and steps[index] > max(usual):
             missing = round(int(steps[index]) / min(usual)) - 1

@@ -69,12 +69,7 @@ def is_number(cell: str) -> bool:
 
 
 def read_table(
-    source: FileSource,
-    *,
-    skip: int = 0,
-    has_header: bool,
-    delimiter: str = ",",
-    style: NumberStyle = PLAIN,
+    source: FileSource, *, skip: int = 0, has_header: bool, delimiter: str = ",", style: NumberStyle = PLAIN
 ) -> TextTable:
     """
     Return a CSV file as text columns; blank lines count for nothing.
@@ -102,8 +97,7 @@ def read_table(
         raise DataError(f"{source.name}: no row of data")
     columns = (table.column(i).combine_chunks() for i in range(len(names)))
     columns_text = tuple(
-        pc.utf8_trim_whitespace(c.chunk(0) if isinstance(c, pa.ChunkedArray) else c)
-        for c in columns
+        pc.utf8_trim_whitespace(c.chunk(0) if isinstance(c, pa.ChunkedArray) else c) for c in columns
     )
     return TextTable(source.name, header, columns_text, part, style)
 

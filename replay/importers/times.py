@@ -81,10 +81,7 @@ def text_times(
 
     try:
         parsed = pd.to_datetime(
-            pd.Series(cells, dtype=object),
-            format=pattern or "ISO8601",
-            utc=zone is None,
-            errors="coerce",
+            pd.Series(cells, dtype=object), format=pattern or "ISO8601", utc=zone is None, errors="coerce"
         )
     except (ValueError, OverflowError, TypeError) as error:
         raise DataError(f"{part.name}: times cannot be read as dates: {error}") from error
@@ -114,9 +111,7 @@ def in_zone(stamps: "DatetimeIndex", zone: str, name: str) -> "DatetimeIndex":
     if stamps.tz is not None:
         raise DataError(f"{name}: the times name their zone themselves; leave --time-zone out")
     if zone not in zoneinfo.available_timezones():
-        raise DataError(
-            f"--time-zone {zone!r}: unknown{did_you_mean(zone, zoneinfo.available_timezones())}"
-        )
+        raise DataError(f"--time-zone {zone!r}: unknown{did_you_mean(zone, zoneinfo.available_timezones())}")
     try:
         return stamps.tz_localize(zone, ambiguous="infer", nonexistent="raise").tz_convert("UTC")
     except ValueError as error:  # of its two kinds one is a subclass here, the other one elsewhere

@@ -77,9 +77,7 @@ class Attempt:
         return values
 
     @classmethod
-    def from_json(
-        cls, values: dict[str, Any], artefact: bytes = b"", baseline: bytes = b""
-    ) -> Self:
+    def from_json(cls, values: dict[str, Any], artefact: bytes = b"", baseline: bytes = b"") -> Self:
         """Return what `to_json` gave; raises TypeError or KeyError for anything else."""
         found = cls(**values, artefact=artefact, baseline=baseline)
         if found.outcome not in OUTCOMES or found.trigger not in TRIGGERS:

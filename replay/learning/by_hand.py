@@ -43,11 +43,7 @@ def fit_from_tape(
     """
     frame = timeframe or tape.timeframe
     options = TrainingOptions(
-        kind="logistic",
-        features=tuple(features),
-        label="direction",
-        horizon_bars=horizon_bars,
-        l2=l2,
+        kind="logistic", features=tuple(features), label="direction", horizon_bars=horizon_bars, l2=l2
     )
     rows = dataset_of([tape.symbol], [tape.candles], tape.timeframe, frame, features)
     cut = len(rows.time_ms) - round(_TEST_SHARE * len(rows.time_ms))

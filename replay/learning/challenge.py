@@ -108,9 +108,7 @@ def challenge(
     try:
         challenger = train(learnt, settings, settings.kind, parent, *session)
         baseline = (
-            challenger
-            if settings.kind == BASELINE
-            else train(learnt, settings, BASELINE, None, None, None)
+            challenger if settings.kind == BASELINE else train(learnt, settings, BASELINE, None, None, None)
         )
         return _judged(ended, known, learnt, settings, champion, challenger, baseline, last)
     except PapertapeError as error:

@@ -101,9 +101,7 @@ def _own_signals(
     if asker is None:
         return None
     can_short = can_short_of(asker.markets, asker.settings.allow_short)
-    return OwnSignals(
-        asker.every_turn, symbols, columns, [can_short.get(s, False) for s in symbols]
-    )
+    return OwnSignals(asker.every_turn, symbols, columns, [can_short.get(s, False) for s in symbols])
 
 
 def _present(bars: Rows, rows: FloatArray) -> FloatArray:

@@ -51,9 +51,7 @@ class WalkDrift:
         self._bars: IntArray = rows.time_ms // length_ms
         self._said: FloatArray = np.zeros((0, 0))
         self._columns: list[int] = []
-        self._first = self._resolved = (
-            0  # rows: of the model in force; whose outcomes are not known yet
-        )
+        self._first = self._resolved = 0  # rows: of the model in force; whose outcomes are not known yet
         self.commands: list[Command] = []
         self.looks: list[DriftChange] = []
 
@@ -66,9 +64,7 @@ class WalkDrift:
             inputs = self._machine.monitor.inputs
             self._columns = [self._rows.columns.index(name) for name in inputs]
         self._said = opinions(champion.artefact, self._rows, effective_ms)
-        self._first = self._resolved = int(
-            np.searchsorted(self._rows.time_ms, effective_ms, "right")
-        )
+        self._first = self._resolved = int(np.searchsorted(self._rows.time_ms, effective_ms, "right"))
         self._act(effective_ms, before, "a model was trained")
 
     def retired(self, effective_ms: int) -> None:

@@ -63,10 +63,7 @@ def opinions(artefact: Artefact, rows: Dataset, after_ms: int) -> FloatArray:
 
 
 def evidence(
-    followed: RowOutcomes,
-    said: Mapping[str, FloatArray],
-    majority: float,
-    settings: LearningSettings,
+    followed: RowOutcomes, said: Mapping[str, FloatArray], majority: float, settings: LearningSettings
 ) -> Evidence:
     """Return rows of all symbols in the order of time, as the gate takes them."""
     n_symbols, n = followed.y.shape
@@ -161,9 +158,7 @@ def paper_record(
     return PaperRecord.of(paper_trades(followed, said, first, settings))
 
 
-def seeds_of(
-    artefact: Artefact, rows: Dataset, followed: RowOutcomes, chosen: slice
-) -> dict[str, float]:
+def seeds_of(artefact: Artefact, rows: Dataset, followed: RowOutcomes, chosen: slice) -> dict[str, float]:
     """
     Return how far the members of an ensemble are apart on rows that it had not seen; nothing of a single model.
 
@@ -199,8 +194,7 @@ def scores_of(
     if not chosen.any():
         return {}
     return {
-        name: dict(scores(followed.y[chosen], values[chosen])._asdict())
-        for name, values in everybody.items()
+        name: dict(scores(followed.y[chosen], values[chosen])._asdict()) for name, values in everybody.items()
     }
 
 

@@ -32,9 +32,7 @@ _MOST_CLOSES = 1 << 20
 _EXAMPLES = 64  # due times that are looked at
 
 
-def check_learning(
-    config: Config, where: str = "configuration", timeframe: str | None = None
-) -> None:
+def check_learning(config: Config, where: str = "configuration", timeframe: str | None = None) -> None:
     """
     Raise ConfigError, one fault a line, where models are wanted that could never be trained or judged.
 
@@ -102,8 +100,7 @@ def least_closes(learning: Learning, n_symbols: int) -> LeastCloses:
 
     def can_train(n: int) -> bool:
         return _can_train(n, known, embargo, rows_per_close, learning.windows) and (
-            learning.select == ALL
-            or _can_select(n, known, embargo, learning.horizon_bars, n_symbols)
+            learning.select == ALL or _can_select(n, known, embargo, learning.horizon_bars, n_symbols)
         )
 
     return LeastCloses(
@@ -172,9 +169,7 @@ def _never_judged(every: Cadence, timeframe: str, horizon_bars: int) -> list[str
     while len(due) < _EXAMPLES and (after := every.after(due[-1])) is not None:
         due.append(after)
     length_ms = timeframe_ms(timeframe)
-    closes = max(
-        ((after - before) // length_ms for before, after in itertools.pairwise(due)), default=0
-    )
+    closes = max(((after - before) // length_ms for before, after in itertools.pairwise(due)), default=0)
     need = horizon_bars + 1
     if closes >= need:
         return []

@@ -103,12 +103,18 @@ def _rows(
     on_progress: Progress | None,
 ) -> Dataset:
     return dataset_of(
-        spec.symbols, held, spec.base_timeframe, spec.timeframe, settings.features,
+        spec.symbols,
+        held,
+        spec.base_timeframe,
+        spec.timeframe,
+        settings.features,
         config.data.gaps,
         None if on_progress is None else lambda done, of: on_progress("rows", done, of),
-        spec.traded, spec.own, recorded_series(config, spec, held).rows,
+        spec.traded,
+        spec.own,
+        recorded_series(config, spec, held).rows,
         spec if settings.asks == SIGNAL else None,
-    )  # fmt: skip
+    )
 
 
 def _reaching_back(candles: Rows, first_ms: int, last_ms: int, settings: LearningSettings) -> Rows:

@@ -31,8 +31,15 @@ from papertape.replay.learning.settings import LearningSettings
 
 # What may change without making another recipe of it.
 _OTHER: Final = (
-    "tapes", "policy", "cost", "activation_delay_ms", "time_limit_s", "memory_limit_mb", "drift", "check_bars",
-)  # fmt: skip
+    "tapes",
+    "policy",
+    "cost",
+    "activation_delay_ms",
+    "time_limit_s",
+    "memory_limit_mb",
+    "drift",
+    "check_bars",
+)
 
 
 class Shown(NamedTuple):
@@ -114,18 +121,12 @@ def recipe_digest(settings: LearningSettings) -> str:
 
 
 def decide(
-    settings: LearningSettings,
-    verdict: Verdict,
-    recipe: Mapping[str, Any],
-    worse: str,
-    has_champion: bool,
+    settings: LearningSettings, verdict: Verdict, recipe: Mapping[str, Any], worse: str, has_champion: bool
 ) -> Decided:
     """Return what becomes of a trained model; worse: why it is surely worse than the champion, or nothing."""
     policy = settings.policy
     if policy == "newest":
-        return Decided(
-            "promoted", f"newest: it takes over whatever it is worth; the gate {verdict.reason}"
-        )
+        return Decided("promoted", f"newest: it takes over whatever it is worth; the gate {verdict.reason}")
     if policy == "shadow":
         return Decided("rejected", f"shadow: no model trades; the gate {verdict.reason}")
     if policy == "model":

@@ -75,9 +75,7 @@ class LearningSettings:
         names = [entry.name for entry in fields(cls)]
         if unknown := [name for name in values if name not in names]:
             raise KeyError(unknown[0])
-        taken: dict[str, Any] = {
-            n: tuple(v) if isinstance(v, list) else v for n, v in values.items()
-        }
+        taken: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
         return cls(**taken)
 
 
@@ -105,8 +103,7 @@ def cadence_of(config: Config, spec: EngineSpec) -> Cadence | None:
     Raises ConfigError for a cadence that is shorter than a candle of the strategy.
     """
     is_read = any(
-        getattr(strategy, "reads_model", getattr(strategy, "use_ml", False))
-        for strategy in spec.strategies
+        getattr(strategy, "reads_model", getattr(strategy, "use_ml", False)) for strategy in spec.strategies
     )
     found = cadence(config.signals.retrain_every) if config.signals.use_ml and is_read else None
     if found is not None:

@@ -21,14 +21,7 @@ from papertape.engine.model.artefact import read_artefact
 from papertape.engine.model.buckets import confidence_buckets
 from papertape.engine.model.dataset import Dataset
 from papertape.replay.learning.attempt import Attempt
-from papertape.replay.learning.challenge import (
-    BASELINE,
-    Champion,
-    OnEpoch,
-    Train,
-    TrainingSession,
-    challenge,
-)
+from papertape.replay.learning.challenge import BASELINE, Champion, OnEpoch, Train, TrainingSession, challenge
 from papertape.replay.learning.drift import Command, WalkDrift
 from papertape.replay.learning.evidence import (
     RowOutcomes,
@@ -79,9 +72,7 @@ def walk(
         progress.at(time_ms)
     if not job.is_walk:
         return Walked(progress.attempts, [], {})
-    attempts, summary = measure_shadows(
-        job.rows, progress.attempts, job.settings, _first_champion(job)
-    )
+    attempts, summary = measure_shadows(job.rows, progress.attempts, job.settings, _first_champion(job))
     watch = progress.watch
     drift = [look.to_json() for look in watch.looks] if watch else []
     return Walked(attempts, watch.commands if watch else [], {**summary, "drift": drift})
@@ -198,10 +189,7 @@ def _first_champion(job: TrainingJob) -> Champion | None:
 
 
 def measure_shadows(
-    rows: Dataset,
-    attempts: Sequence[Attempt],
-    settings: LearningSettings,
-    champion: Champion | None = None,
+    rows: Dataset, attempts: Sequence[Attempt], settings: LearningSettings, champion: Champion | None = None
 ) -> tuple[list[Attempt], dict[str, Any]]:
     """
     Return the attempts with their shadow scores and record, and those over all of their rows together.
@@ -227,9 +215,7 @@ def measure_shadows(
         said = said_of(rows, attempt, end_ms, champion)
         found = scores_of(followed.between(said.chosen), said.contenders, said.majority)
         if found:
-            paper = paper_record(
-                followed, said.contenders["challenger"], said.chosen.start, settings
-            )
+            paper = paper_record(followed, said.contenders["challenger"], said.chosen.start, settings)
             found["challenger"] |= paper.to_json()
             made = read_artefact(attempt.artefact)
             seen = rows if end_ms is None else rows.until(end_ms)
@@ -246,15 +232,11 @@ def said_of(rows: Dataset, attempt: Attempt, end_ms: int | None, champion: Champ
     seen = rows if end_ms is None else rows.until(end_ms)
     start = int(np.searchsorted(seen.time_ms, attempt.due_ms, "right"))
     chosen = slice(start, len(seen.time_ms))
-    models = {
-        "challenger": read_artefact(attempt.artefact),
-        BASELINE: read_artefact(attempt.baseline),
-    }
+    models = {"challenger": read_artefact(attempt.artefact), BASELINE: read_artefact(attempt.baseline)}
     if champion is not None:
         models["champion"] = champion.artefact
     contenders = {
-        name: opinions(artefact, seen, attempt.due_ms)[:, chosen]
-        for name, artefact in models.items()
+        name: opinions(artefact, seen, attempt.due_ms)[:, chosen] for name, artefact in models.items()
     }
     return Said(chosen, contenders, float(attempt.gate["majority"]))
 
@@ -286,10 +268,7 @@ def _together(
 
 def _pooled(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the shadow records of all challengers together, and how far the members of ensembles were apart, by rows."""
-    found = {
-        name: sum(challenger[name] for challenger in each)
-        for name in ("paper_trades", "paper_return")
-    }
+    found = {name: sum(challenger[name] for challenger in each) for name in ("paper_trades", "paper_return")}
     apart = [challenger for challenger in each if "seeds" in challenger]
     rows = [challenger["rows"] for challenger in apart]
     for name in ("seeds", "seed_spread", "seed_log_loss", "seed_log_loss_highest") if apart else ():

@@ -33,8 +33,15 @@ MOST_EVENTS: Final = 50_000  # the newest; what came before is counted
 KINDS: Final = ("closed", "locked", "refused", "funding")
 FORCED: Final = {
     REASON_NAMES[code]
-    for code in (REASON_LIQUIDATION, REASON_DAILY_LOSS, REASON_DRAWDOWN, REASON_RUIN, REASON_DELISTED, REASON_COMMAND)
-}  # fmt: skip
+    for code in (
+        REASON_LIQUIDATION,
+        REASON_DAILY_LOSS,
+        REASON_DRAWDOWN,
+        REASON_RUIN,
+        REASON_DELISTED,
+        REASON_COMMAND,
+    )
+}
 _REFUSALS: Final = {**REFUSED_NAMES, **CAUSE_NAMES}
 _NOBODY: Final = -1  # the account as a whole
 
@@ -50,8 +57,14 @@ class _Part(NamedTuple):
 
 
 def pack_account_events(
-    traded: Table, symbols: Sequence[str], decisions: Rows, orders: Rows, limits: Rows, payments: Rows, units_per_quote: float
-) -> dict[str, Any]:  # fmt: skip
+    traded: Table,
+    symbols: Sequence[str],
+    decisions: Rows,
+    orders: Rows,
+    limits: Rows,
+    payments: Rows,
+    units_per_quote: float,
+) -> dict[str, Any]:
     """
     Return what happened by column, oldest first, and how many of each kind came before that.
 
@@ -68,7 +81,9 @@ def pack_account_events(
     order = np.argsort(time_ms, kind="stable")
     dropped, order = order[:-MOST_EVENTS], order[-MOST_EVENTS:]
     names, reason = np.unique([text for part in parts for text in part.reason], return_inverse=True)
-    amount, value = (np.concatenate([getattr(part, name) for part in parts])[order] for name in ("amount", "value"))  # fmt: skip
+    amount, value = (
+        np.concatenate([getattr(part, name) for part in parts])[order] for name in ("amount", "value")
+    )
     return {
         "kinds": list(KINDS),
         "reasons": [str(name) for name in names],
@@ -106,9 +121,7 @@ def _locked(limits: Rows) -> _Part:
 def _refused(decisions: Rows, orders: Rows) -> _Part:
     """Return what was refused: decisions, orders when they were placed, and orders at their fill, for a limit."""
     entries = decisions[decisions["refused"] != 0]
-    is_by_limit = (orders["status"] == CANCELLED) & np.isin(
-        orders["cause"], list(REFUSED_NAMES)[1:]
-    )
+    is_by_limit = (orders["status"] == CANCELLED) & np.isin(orders["cause"], list(REFUSED_NAMES)[1:])
     asked = orders[(orders["status"] == REFUSED) | is_by_limit]
     codes = np.concatenate([entries["refused"], asked["cause"]]).tolist()
     times, places = (np.concatenate([entries[name], asked[name]]) for name in ("time_ms", "symbol"))

@@ -187,10 +187,7 @@ def curve_of(marks: Marks) -> tuple[IntArray, FloatArray]:
 
 
 def equity_curve(
-    marks: Marks,
-    candles: Mapping[str, Rows],
-    capital: float | None,
-    held_return: float | None = None,
+    marks: Marks, candles: Mapping[str, Rows], capital: float | None, held_return: float | None = None
 ) -> dict[str, list[float]]:
     """
     Return time, equity, buy-and-hold and drawdown at the drawn points.

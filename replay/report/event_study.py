@@ -12,9 +12,7 @@ from papertape.replay.tapes.tape import Tape
 _DIGITS: Final = 6  # significant; more is noise
 
 
-def study_section(
-    table: pd.DataFrame, options: StudyOptions, tapes: Sequence[Tape] = ()
-) -> dict[str, Any]:
+def study_section(table: pd.DataFrame, options: StudyOptions, tapes: Sequence[Tape] = ()) -> dict[str, Any]:
     """
     Return the study for JSON: its rules in words, its tapes, a summary, and every row; NaN as None.
 
@@ -24,10 +22,7 @@ def study_section(
     found = table[table["is_discovery"]]
     return {
         "rules": _rules(options),
-        "tapes": [
-            {"name": tape.name, "sha256": tape.sha256, "candles": len(tape.candles)}
-            for tape in tapes
-        ],
+        "tapes": [{"name": tape.name, "sha256": tape.sha256, "candles": len(tape.candles)} for tape in tapes],
         "options": {
             "horizons_bars": list(options.horizons_bars),
             "resamples": options.resamples,
@@ -75,9 +70,7 @@ def sentence(section: Mapping[str, Any]) -> str:
     )
 
 
-def series_section(
-    table: pd.DataFrame, options: StudyOptions, tapes: Sequence[Tape] = ()
-) -> dict[str, Any]:
+def series_section(table: pd.DataFrame, options: StudyOptions, tapes: Sequence[Tape] = ()) -> dict[str, Any]:
     """Return a study of series for JSON: as `study_section`, and `series`, one verdict each."""
     section = study_section(table, options, tapes)
     over = table["net_q_value"] <= options.rate
@@ -139,7 +132,7 @@ def verdict_sentence(verdict: Mapping[str, Any], cost_bps: float) -> str:
     if verdict["after_costs"]:
         what = f"adds something after costs of {cost_bps:g} bps in {verdict['after_costs']} of {tests} tests"
     else:
-        what = f"adds nothing after costs of {cost_bps:g} bps in {tests} tests, {found or 'none'} of which differ from any candle"  # fmt: skip
+        what = f"adds nothing after costs of {cost_bps:g} bps in {tests} tests, {found or 'none'} of which differ from any candle"
     return f"{about}: {what}; {surest}"
 
 

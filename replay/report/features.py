@@ -106,8 +106,7 @@ class FeatureLines:
                 "first": int(seconds[0]) if len(seconds) else 0,
                 "time": pack_integers(np.diff(seconds, prepend=seconds[:1])),
                 "columns": [
-                    _column(column, row, closes)
-                    for column, row in zip(self.columns, values, strict=True)
+                    _column(column, row, closes) for column, row in zip(self.columns, values, strict=True)
                 ],
             }
         return packed

@@ -30,7 +30,9 @@ class Page(PosixPath):
         size = self.stat().st_size
         where = html.escape(str(self))
         if size > _INLINE_BYTES_MOST:
-            return f"<p>The report has {size >> 20} MB and does not stand here; open <code>{where}</code>.</p>"
+            return (
+                f"<p>The report has {size >> 20} MB and does not stand here; open <code>{where}</code>.</p>"
+            )
         page = html.escape(self.read_text(encoding="utf-8"), quote=True)
         return (
             f'<iframe srcdoc="{page}" style="width:100%;height:{_HEIGHT_PX}px;border:0" '

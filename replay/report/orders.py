@@ -42,12 +42,7 @@ from papertape.replay.tapes.tables import Table
 
 MOST_ROWS: Final = 60_000  # of one symbol, of each table: the newest
 _ENDS: Final = (FILLED, CANCELLED, EXPIRED)
-_AT_CLOSE: Final = (
-    BY_COMMAND,
-    BY_DELISTING,
-    BY_LIMIT,
-    BY_RUIN,
-)  # causes that come between two candles
+_AT_CLOSE: Final = (BY_COMMAND, BY_DELISTING, BY_LIMIT, BY_RUIN)  # causes that come between two candles
 _RESTS: Final = "still working"
 
 
@@ -64,9 +59,7 @@ class RestingOrders(NamedTuple):
     quantity: FloatArray
     end: IntArray  # status × 1000 + cause
     fill_price: FloatArray  # of its last fill; 0 = none
-    is_at_close: (
-        IntArray  # whether it ended at the close of `ended_ms`, not in the candle that opened then
-    )
+    is_at_close: IntArray  # whether it ended at the close of `ended_ms`, not in the candle that opened then
 
 
 class LevelPath(NamedTuple):
@@ -95,11 +88,18 @@ def resting_of(orders: Rows, latency_bars: int = 0) -> RestingOrders:
     price = np.zeros(len(begun))
     price[is_filled] = filled["price"][at[is_filled]]
     return RestingOrders(
-        begun["number"], begun["kind"], begun["side"], begun["tag"], begun["time_ms"],
-        np.where(is_over, last["time_ms"], -1), begun["price"], begun["quantity"],
-        np.where(is_over, last["status"] * 1000 + last["cause"], 0), price,
+        begun["number"],
+        begun["kind"],
+        begun["side"],
+        begun["tag"],
+        begun["time_ms"],
+        np.where(is_over, last["time_ms"], -1),
+        begun["price"],
+        begun["quantity"],
+        np.where(is_over, last["status"] * 1000 + last["cause"], 0),
+        price,
         np.isin(last["cause"], _AT_CLOSE if latency_bars else (BY_STRATEGY, *_AT_CLOSE)).astype(np.int64),
-    )  # fmt: skip
+    )
 
 
 def trails_of(orders: Rows) -> LevelPath:
@@ -174,9 +174,14 @@ def parts_of(fills: Rows) -> dict[str, Any]:
         held = abs(position)
         average[place] = cost
     return {
-        "trade": rows["trade"], "time_ms": rows["candle_ms"], "side": rows["side"], "price": rows["price"],
-        "quantity": rows["quantity"], "position": rows["position"], "average": average,
-    }  # fmt: skip
+        "trade": rows["trade"],
+        "time_ms": rows["candle_ms"],
+        "side": rows["side"],
+        "price": rows["price"],
+        "quantity": rows["quantity"],
+        "position": rows["position"],
+        "average": average,
+    }
 
 
 def pack_orders(

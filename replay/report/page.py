@@ -92,17 +92,11 @@ def report_parts(
     """
     symbols = ", ".join(str(symbol) for symbol in summary.get("symbols", ()))
     title = f"{summary.get('strategy', 'backtest')} {symbols} · Papertape"
-    yield from assembled(
-        "report.html", _ASSETS, title, _data(summary, trades, marks, candles, drawing)
-    )
+    yield from assembled("report.html", _ASSETS, title, _data(summary, trades, marks, candles, drawing))
 
 
 def _data(
-    summary: Mapping[str, Any],
-    trades: Table,
-    marks: Marks,
-    candles: Mapping[str, Rows],
-    drawing: Drawing,
+    summary: Mapping[str, Any], trades: Table, marks: Marks, candles: Mapping[str, Rows], drawing: Drawing
 ) -> Iterator[tuple[str, Any]]:
     """Yield what the page draws, part by part."""
     capital, symbols = summary.get("capital"), summary.get("symbols", ())
@@ -122,9 +116,7 @@ def _data(
         yield "orders", pack_orders(orders, drawing.fills, symbols, account.get("latency_bars", 0))
     if drawing.features is not None:
         yield "features", drawing.features.pack(symbols, candles)
-    if not (
-        decisions is None or orders is None or drawing.limits is None or drawing.payments is None
-    ):
+    if not (decisions is None or orders is None or drawing.limits is None or drawing.payments is None):
         records = decisions, orders, drawing.limits, drawing.payments
         yield "account_events", pack_account_events(trades, symbols, *records, units_of(marks))
     if "timeframe" in summary:

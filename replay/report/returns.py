@@ -54,19 +54,14 @@ def rolling_sharpe(returns: FloatArray, days: int) -> list[float | None]:
     varies = np.ptp(windows, axis=1) > SMALLEST
     spread = np.where(varies, windows.std(axis=1, ddof=1), 1.0)
     ratios = windows.mean(axis=1) / spread * np.sqrt(DAYS_PER_YEAR)
-    return [
-        round(float(r), 3) if is_one else None for r, is_one in zip(ratios, varies, strict=True)
-    ]
+    return [round(float(r), 3) if is_one else None for r, is_one in zip(ratios, varies, strict=True)]
 
 
 def _years(day_ms: IntArray, worth: FloatArray, capital: float) -> list[tuple[int, float]]:
     years = day_ms.astype("datetime64[ms]").astype("datetime64[Y]").astype(np.int64) + 1970
     is_last = np.append(years[1:] != years[:-1], True)
     returns = growth(worth[is_last], capital)
-    return [
-        (y, round(r, _DIGITS))
-        for y, r in zip(years[is_last].tolist(), returns.tolist(), strict=True)
-    ]
+    return [(y, round(r, _DIGITS)) for y, r in zip(years[is_last].tolist(), returns.tolist(), strict=True)]
 
 
 def _falls(curve: FloatArray, time_ms: IntArray) -> list[dict[str, Any]]:

@@ -167,11 +167,13 @@ def pack_refusals(decisions: Rows, orders: Rows) -> dict[str, Any]:
     return {
         **_times(seconds[order][dropped:], not dropped),
         "reasons": [texts[number] for number in reasons.tolist()],
-        "kinds": [f"{KIND_NAMES.get(number, 'an')} order" if number else "entry" for number in kinds.tolist()],
+        "kinds": [
+            f"{KIND_NAMES.get(number, 'an')} order" if number else "entry" for number in kinds.tolist()
+        ],
         "reason": pack_integers(reason[dropped:]),
         "kind": pack_integers(kind[dropped:]),
         "earlier": np.bincount(reason[:dropped], minlength=len(reasons)).tolist(),
-    }  # fmt: skip
+    }
 
 
 def pack_account(marks: Marks, candles: Mapping[str, Rows], length_ms: int) -> dict[str, Any]:
@@ -185,11 +187,7 @@ def pack_account(marks: Marks, candles: Mapping[str, Rows], length_ms: int) -> d
     decimals = _money_decimals(equity)
     whole = sum(map(len, candles.values())) <= MOST_CLOSES
     values = np.rint(equity * 10.0**decimals).astype(np.int64)
-    return {
-        **_times(at_ms[is_there] // 1000, whole),
-        "decimals": decimals,
-        "equity": pack_steps(values),
-    }
+    return {**_times(at_ms[is_there] // 1000, whole), "decimals": decimals, "equity": pack_steps(values)}
 
 
 _NO_TIMES: Final = np.zeros(0, np.int64)

@@ -78,11 +78,16 @@ def structure_of(
     is_zone = np.isin(kind, _AREAS)
     top, bottom = (np.where(is_zone, begun[name], begun["level"]) for name in ("top", "bottom"))
     return Structure(
-        kind, np.ascontiguousarray(begun["side"]),
+        kind,
+        np.ascontiguousarray(begun["side"]),
         (begun["scale"] == e.SCALE_SWING).astype(np.int64),
-        np.ascontiguousarray(begun["formed_ms"]), np.ascontiguousarray(begun["known_ms"]),
-        _ended_ms(begun, rows), np.maximum(top, bottom), np.minimum(top, bottom), n - len(begun),
-    )  # fmt: skip
+        np.ascontiguousarray(begun["formed_ms"]),
+        np.ascontiguousarray(begun["known_ms"]),
+        _ended_ms(begun, rows),
+        np.maximum(top, bottom),
+        np.minimum(top, bottom),
+        n - len(begun),
+    )
 
 
 def left_out(events: Rows, symbols: Sequence[str], timeframe_ms: int) -> list[str]:

@@ -36,12 +36,8 @@ def telling_cuts(
     proposals = [_outstanding(values) for values in _standing_out(candles)]
     for times, values in said.values():
         rows = np.searchsorted(closes, times)
-        proposals.append(
-            [int(rows[place]) for place in _telling(np.asarray(values), n) if rows[place] < n]
-        )
-    first = dict.fromkeys(
-        row + 1 for group in zip_longest(*proposals) for row in group if row is not None
-    )
+        proposals.append([int(rows[place]) for place in _telling(np.asarray(values), n) if rows[place] < n])
+    first = dict.fromkeys(row + 1 for group in zip_longest(*proposals) for row in group if row is not None)
     rest = random.permutation(np.arange(2, n)).tolist()
     return list(dict.fromkeys(cut for cut in (*first, *rest) if 2 <= cut <= n - 1))
 
@@ -66,10 +62,7 @@ def _telling(values: Any, n: int) -> list[int]:
     if len(changes) < n // 4:
         return _spread(changes)
     moves = np.nan_to_num(np.abs(values - before), nan=np.inf)
-    return (
-        _outstanding(moves)[: _MOST // 2]
-        + _outstanding(np.nan_to_num(np.abs(values)))[: _MOST // 2]
-    )
+    return _outstanding(moves)[: _MOST // 2] + _outstanding(np.nan_to_num(np.abs(values)))[: _MOST // 2]
 
 
 def _outstanding(values: FloatArray) -> list[int]:

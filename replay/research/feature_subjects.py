@@ -64,9 +64,7 @@ def _refuse_joined(request: str) -> None:
 
 def given_subject(given: Any, name: str, step_ms: int) -> Foreign:
     """Return the subject of a feature of somebody's own, or of a user's function of a table of candles."""
-    return Foreign(
-        lambda candles: _from_given(given, name, candles, step_ms), begin=lambda: _compiled(given)
-    )
+    return Foreign(lambda candles: _from_given(given, name, candles, step_ms), begin=lambda: _compiled(given))
 
 
 def _compiled(found: Any) -> None:
@@ -105,9 +103,7 @@ def _from_own(feature: OwnFeature, candles: Rows, step_ms: int) -> Said:
     said = {feature.name: (candles["open_ms"] + step_ms, values)}
     if isinstance(feature, TableFeature):
         _refuse_longer(feature, candles, values, step_ms)
-        said |= _from_function(
-            feature.subject, f"{feature.name} over the whole tape", candles, step_ms
-        )
+        said |= _from_function(feature.subject, f"{feature.name} over the whole tape", candles, step_ms)
     return said
 
 
@@ -125,9 +121,7 @@ def _refuse_longer(feature: TableFeature, candles: Rows, values: Any, step_ms: i
             raise StrategyError(f"feature {feature.name}: candle closed {stamp}Z: {reason}")
 
 
-def _from_function(
-    function: Callable[[pd.DataFrame], Any], name: str, candles: Rows, step_ms: int
-) -> Said:
+def _from_function(function: Callable[[pd.DataFrame], Any], name: str, candles: Rows, step_ms: int) -> Said:
     """Call a user's function and return its columns."""
     values = function(candle_frame(candles))
     closes = candles["open_ms"] + step_ms
@@ -142,7 +136,6 @@ def _from_function(
     for column, array in columns.items():
         if len(array) != len(candles):
             raise ConfigError(
-                f"{column}: returned {len(array)} values for {len(candles)} candles; one per candle "
-                "is needed"
+                f"{column}: returned {len(array)} values for {len(candles)} candles; one per candle is needed"
             )
     return {column: (closes, array.astype(np.float64)) for column, array in columns.items()}

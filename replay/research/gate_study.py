@@ -99,10 +99,13 @@ def chance_of_more(count: int, runs: int, rate: float) -> float:
     if count <= 0:
         return 1.0
     logs = [
-        math.lgamma(runs + 1) - math.lgamma(k + 1) - math.lgamma(runs - k + 1)
-        + k * math.log(rate) + (runs - k) * math.log1p(-rate)
+        math.lgamma(runs + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(runs - k + 1)
+        + k * math.log(rate)
+        + (runs - k) * math.log1p(-rate)
         for k in range(count, runs + 1)
-    ]  # fmt: skip
+    ]
     return min(1.0, math.fsum(math.exp(value) for value in logs))
 
 
@@ -170,12 +173,7 @@ def _mirrored(random: np.random.Generator, n: int, horizon: int) -> Evidence:
     lean = 0.05
     majority, mine = 0.5 + lean, np.full(n, 0.5 - lean)
     return _evidence(
-        walk_ahead(random, n, horizon),
-        mine,
-        np.full(n, majority),
-        horizon,
-        majority=majority,
-        cost=0.0,
+        walk_ahead(random, n, horizon), mine, np.full(n, majority), horizon, majority=majority, cost=0.0
     )
 
 

@@ -26,15 +26,7 @@ from papertape.engine.candles import FLAG_SYNTHETIC
 from papertape.engine.errors import DataError
 from papertape.engine.jit import Rows, copy_rows
 from papertape.replay.research.cuts import even_cuts, telling_cuts
-from papertape.replay.research.subjects import (
-    OPENING_MS,
-    Foreign,
-    Said,
-    Subject,
-    Tapes,
-    each_of,
-    together,
-)
+from papertape.replay.research.subjects import OPENING_MS, Foreign, Said, Subject, Tapes, each_of, together
 from papertape.replay.runtime.fork_server import ForkServer
 from papertape.replay.runtime.isolated import ForkResult, run_apart
 
@@ -137,9 +129,7 @@ def _proof(
     return Proof(name, len(first), tuple(cuts), compared, leak, cut_off, trial.reads)
 
 
-def _try(
-    trial: "_Trial", cut: int, whole: Said, random: np.random.Generator
-) -> tuple[int, Leak | None]:
+def _try(trial: "_Trial", cut: int, whole: Said, random: np.random.Generator) -> tuple[int, Leak | None]:
     """Return how many statements were compared at one cut, and the first that its future changed."""
     tapes = trial.tapes
     cut_off = trial.run([tape[:cut] for tape in tapes])
@@ -210,9 +200,7 @@ class _Trial:
         """Keep what was read, and load libraries here that the next process would load again."""
         self._reads |= dict.fromkeys(answer.reads)
         for name in answer.libraries:
-            with contextlib.suppress(
-                Exception
-            ):  # a library that cannot be loaded again: the next one tries
+            with contextlib.suppress(Exception):  # a library that cannot be loaded again: the next one tries
                 importlib.import_module(name)
 
     def cut_everywhere(self, cuts: list[int], whole: Said) -> tuple[int, int, Leak | None]:
@@ -242,9 +230,7 @@ class _Trial:
         return answer.values["compared"], answer.values["tried"], Leak(*told) if told else None
 
 
-def scramble(
-    candles: Rows, cut: int, random: np.random.Generator, *, keeps_open: bool = False
-) -> Rows:
+def scramble(candles: Rows, cut: int, random: np.random.Generator, *, keeps_open: bool = False) -> Rows:
     """Return the candles with everything from `cut` on, or after its open, replaced by a wild seeded walk."""
     changed = copy_rows(candles)
     n = len(candles) - cut
@@ -262,9 +248,7 @@ def scramble(
     return changed
 
 
-def _compare(
-    kind: str, cut: int, known_ms: int, then: Said, later: Said
-) -> tuple[int, Leak | None]:
+def _compare(kind: str, cut: int, known_ms: int, then: Said, later: Said) -> tuple[int, Leak | None]:
     """Return how many statements up to the cut were compared, and the first that differs."""
     compared = 0
     for name in sorted(set(then) | set(later)):

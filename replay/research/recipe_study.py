@@ -37,11 +37,7 @@ _LEAN: Final = 0.15  # drift of the market that leans, in steps
 # log-odds, one deviation, of the base rate that wanders, and the same of what is said
 _WANDER: Final = 0.2
 _COPIES: Final = 3
-MUSTS: Final = {
-    0.53: 0.5,
-    0.55: 0.85,
-    0.6: 0.99,
-}  # power that is asked for in a year at a horizon of 12
+MUSTS: Final = {0.53: 0.5, 0.55: 0.85, 0.6: 0.99}  # power that is asked for in a year at a horizon of 12
 
 Random = np.random.Generator
 
@@ -185,11 +181,18 @@ def _row(
         missed = runs - len(passed)
         is_fine = asked == 0.0 or chance_of_more(missed, runs, 1.0 - asked) >= _SURE
     return RecipeRow(
-        name, accuracy, months / 12.0, runs, len(passed), rate,
+        name,
+        accuracy,
+        months / 12.0,
+        runs,
+        len(passed),
+        rate,
         float(np.median(times)) if times else None,
         12.0 * sum(h.fades for h in histories) / (months * runs),
-        sum(h.faded is not None for h in histories) / runs, asked, is_fine,
-    )  # fmt: skip
+        sum(h.faded is not None for h in histories) / runs,
+        asked,
+        is_fine,
+    )
 
 
 Draw = Callable[[Random, int, int], Simulated]
@@ -235,8 +238,7 @@ def _leaning(random: Random, n: int, horizon: int) -> Simulated:
 def _wandering(random: Random, n: int, horizon: int) -> Simulated:
     rate = sigmoid(_WANDER * slow(random, n, 2.0 * MONTH))
     return Simulated(
-        (random.random(n) < rate).astype(np.float64),
-        sigmoid(_WANDER * slow(random, n, 2.0 * MONTH)),
+        (random.random(n) < rate).astype(np.float64), sigmoid(_WANDER * slow(random, n, 2.0 * MONTH))
     )
 
 

@@ -66,7 +66,7 @@ class SeriesLane(NamedTuple):
     files: tuple[SeriesFile, ...]
 
 
-def series_lanes(config: Config, sources: Sequence[Tape], labels: Sequence[str]) -> list[SeriesLane]:  # fmt: skip
+def series_lanes(config: Config, sources: Sequence[Tape], labels: Sequence[str]) -> list[SeriesLane]:
     """
     Return the lanes that a configuration's `data.funding`, `data.mark` … give these tapes; none where it names no file.
 
@@ -79,7 +79,9 @@ def series_lanes(config: Config, sources: Sequence[Tape], labels: Sequence[str])
     for kind, name in enumerate(SERIES_NAMES):
         for symbol, path in sorted(getattr(config.data, name).items()):
             if symbol not in symbols:
-                raise ConfigError(f"data.{name}.{symbol}: no tape has that symbol{did_you_mean(symbol, symbols)}")  # fmt: skip
+                raise ConfigError(
+                    f"data.{name}.{symbol}: no tape has that symbol{did_you_mean(symbol, symbols)}"
+                )
             files.setdefault(symbol, []).append(read_series(path, symbol, kind))
     return [
         SeriesLane(label, source.candles, source.length_ms, tuple(files[source.symbol]))

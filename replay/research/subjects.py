@@ -41,8 +41,14 @@ from papertape.replay.runtime.warm import Silent
 
 OPENING_MS: Final = 1  # a candle opens after the one before has closed, at the same stamp
 _AT_OPEN: Final = (
-    REASON_ENTRY, REASON_SIGNAL, REASON_FLIP, REASON_COMMAND, REASON_RUIN, REASON_DAILY_LOSS, REASON_DRAWDOWN,
-)  # fmt: skip
+    REASON_ENTRY,
+    REASON_SIGNAL,
+    REASON_FLIP,
+    REASON_COMMAND,
+    REASON_RUIN,
+    REASON_DAILY_LOSS,
+    REASON_DRAWDOWN,
+)
 
 Said = Mapping[str, tuple[Any, Any]]  # name -> (times of the statements in ms, ascending; values)
 Tapes = Rows | Sequence[Rows]  # of one symbol, or of several in the engine's order
@@ -68,9 +74,7 @@ class Foreign(NamedTuple):
         return self.run(candles)
 
 
-def strategy_subject(
-    make_spec: Callable[[], EngineSpec], *, is_ours: bool = False
-) -> Subject | Foreign:
+def strategy_subject(make_spec: Callable[[], EngineSpec], *, is_ours: bool = False) -> Subject | Foreign:
     """
     Return the subject of a strategy: every decision, instruction, order, fill and mark of a run over the candles.
 
@@ -113,9 +117,7 @@ def together(tapes: Sequence[Rows], newest: int | None = None) -> list[Rows]:
     """Return the newest candles of the instants that every tape has, so that a cut goes through all at one time."""
     stamps = reduce(np.intersect1d, [tape["open_ms"] for tape in tapes])
     if len(tapes) > 1 and not len(stamps):
-        raise DataError(
-            "prove: the tapes have no candle of the same time; give some of the same months"
-        )
+        raise DataError("prove: the tapes have no candle of the same time; give some of the same months")
     first = 0 if newest is None else max(len(stamps) - newest, 0)
     return [tape[np.isin(tape["open_ms"], stamps[first:])] for tape in tapes]
 

@@ -158,9 +158,5 @@ def _study(
         sum(attempt.is_promoted for attempt in walk.attempts),
         {name: dict(scores(y, p)._asdict()) for name, p in said.items()},
         {name: sure.of(hits(y, p)) for name, p in said.items()},
-        {
-            name: sure.of(lost[name] - lost["challenger"])
-            for name in CONTENDERS
-            if name != "challenger"
-        },
+        {name: sure.of(lost[name] - lost["challenger"]) for name in CONTENDERS if name != "challenger"},
     )

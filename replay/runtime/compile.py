@@ -23,7 +23,9 @@ from papertape.engine.spec import EngineSpec
 from papertape.replay.runtime.process import child_environment
 from papertape.replay.runtime.warm import compile_features, compile_model
 
-LIMIT_S: Final = 300.0  # for each of the others, which take twenty on cores of their own and longer beside much else
+LIMIT_S: Final = (
+    300.0  # for each of the others, which take twenty on cores of their own and longer beside much else
+)
 # Of the compiler's many objects hardly any is garbage: at the usual thresholds the collector takes a tenth of its time.
 _THRESHOLDS: Final = (100_000, 50, 100)
 HELPER: Final = (

@@ -150,9 +150,7 @@ def held_folder(folder: Path, busy: str = "") -> Iterator[None]:
 
 
 def _cannot(path: Path, error: OSError) -> str:
-    return (
-        f"{path}: cannot be written: {(error.strerror or str(error)).lower()}; nothing was changed"
-    )
+    return f"{path}: cannot be written: {(error.strerror or str(error)).lower()}; nothing was changed"
 
 
 def _remove(temporary: Path) -> None:

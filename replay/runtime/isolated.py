@@ -126,17 +126,12 @@ def answer_of(
     try:
         values, arrays = work()
         header = {"values": values}
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # a user's code: whatever it raises is told, not raised
+    except (Exception, SystemExit) as error:  # a user's code: whatever it raises is told, not raised
         ours = isinstance(error, PapertapeError)
         said = str(error) if ours else f"{type(error).__name__}: {error}"
         header = {"error": said, "kind": type(error).__name__ if ours else ""}
     header["reads"] = list(reads)
-    loaded = {
-        name: getattr(sys.modules[name], "__file__", None) for name in set(sys.modules) - before
-    }
+    loaded = {name: getattr(sys.modules[name], "__file__", None) for name in set(sys.modules) - before}
     header["libraries"] = sorted(n for n, file in loaded.items() if file and _is_library(file))
     header["arrays"], parts = _described(arrays)
     return b"".join([json.dumps(header).encode(), b"\n", *parts])

@@ -42,9 +42,7 @@ def end_with_parent() -> None:
     told, now = os.environ.get(PARENT, ""), os.getppid()
     # A parent that ended before the line above sends no signal.
     if told.isdigit() and int(told) != now:
-        sys.exit(
-            f"process {told}, which started this one, is gone; the parent is process {now} now"
-        )
+        sys.exit(f"process {told}, which started this one, is gone; the parent is process {now} now")
 
 
 def fork() -> int:

@@ -47,9 +47,7 @@ def silent(spec: EngineSpec) -> EngineSpec:
     ]
     kind = SilentKernel if is_compiled(spec.strategy) else Silent
     strategy = kind(spec.requests)
-    return replace(
-        spec, strategy=strategy, own_features=own, starts_ms=0, symbol_strategies={}, turns=()
-    )
+    return replace(spec, strategy=strategy, own_features=own, starts_ms=0, symbol_strategies={}, turns=())
 
 
 class Silent:

@@ -27,12 +27,7 @@ _LINGER_S: Final = 2.0  # that one may take to end by itself after it announced 
 _LONGEST_LINE: Final = 1 << 16
 _MOST_BYTES: Final = 1 << 26
 _STDERR_SHOWN: Final = 400
-_ONE_THREAD: Final = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
+_ONE_THREAD: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -102,11 +97,7 @@ class _Follower:
 
 
 async def follow(
-    folder: Path,
-    limit_s: float,
-    on_event: OnEvent | None,
-    command: Sequence[str],
-    name: str = "training",
+    folder: Path, limit_s: float, on_event: OnEvent | None, command: Sequence[str], name: str = "training"
 ) -> Ended:
     """
     Run the job of a folder in a process of its own and return how that ended.

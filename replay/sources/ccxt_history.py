@@ -141,13 +141,7 @@ class CcxtHistory:
         raise RestUnavailable(f"{what}: {one_line(last)}") from last
 
     async def candles(
-        self,
-        symbol: str,
-        timeframe: str,
-        first_ms: int,
-        last_ms: int,
-        *,
-        include_forming: bool = False,
+        self, symbol: str, timeframe: str, first_ms: int, last_ms: int, *, include_forming: bool = False
     ) -> Rows:
         """Return the candles that open from `first_ms` to `last_ms`, both included, in time order; final ones only."""
         pages = [
@@ -159,13 +153,7 @@ class CcxtHistory:
         return join_rows(pages[::-1]) if pages else np.zeros(0, CANDLE)
 
     async def candle_pages(
-        self,
-        symbol: str,
-        timeframe: str,
-        first_ms: int,
-        last_ms: int,
-        *,
-        include_forming: bool = False,
+        self, symbol: str, timeframe: str, first_ms: int, last_ms: int, *, include_forming: bool = False
     ) -> AsyncGenerator[Rows, None]:
         """Yield the same candles in pages, the newest page first, each in time order."""
         self._check(timeframe)
@@ -245,9 +233,7 @@ def _is_whole(window: PageWindow, length_ms: int) -> bool:
 
 def rows_of(given: Any, counts: Counter[str]) -> Rows:
     """Return ccxt's rows `[ms, o, h, l, c, v]` as CANDLE rows, copied; what is no row is counted as `malformed`."""
-    items = [
-        row for row in given or [] if isinstance(row, list | tuple) and len(row) >= 6 and row[0]
-    ]
+    items = [row for row in given or [] if isinstance(row, list | tuple) and len(row) >= 6 and row[0]]
     counts["malformed"] += len(given or []) - len(items)
     rows = np.zeros(len(items), CANDLE)
     if not items:

@@ -43,9 +43,8 @@ PROFILES: Final = {
 
 
 def find_profile(
-    name: str, *, rest_url: str | None = None, compact_url: str | None = None,
-    legacy_url: str | None = None,
-) -> Profile:  # fmt: skip
+    name: str, *, rest_url: str | None = None, compact_url: str | None = None, legacy_url: str | None = None
+) -> Profile:
     """Return a profile with addresses of one's own in place of its, or raise ConfigError."""
     if name not in PROFILES:
         raise ConfigError(f"unknown profile {name!r}{did_you_mean(name, PROFILES)}")

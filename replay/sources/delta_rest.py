@@ -110,13 +110,7 @@ class DeltaRest(RestTransport):
         return rows
 
     async def candle_pages(
-        self,
-        symbol: str,
-        timeframe: str,
-        first_ms: int,
-        last_ms: int,
-        *,
-        include_forming: bool = False,
+        self, symbol: str, timeframe: str, first_ms: int, last_ms: int, *, include_forming: bool = False
     ) -> AsyncGenerator[Rows, None]:
         """Yield the same candles in pages, the newest page first, each in time order, volume in contracts."""
         length_ms = _resolution_ms(timeframe)
@@ -143,9 +137,7 @@ class DeltaRest(RestTransport):
             if len(rows):
                 yield rows
 
-    async def _bars(
-        self, symbol: str, timeframe: str, window: PageWindow, length_ms: int
-    ) -> HttpAnswer:
+    async def _bars(self, symbol: str, timeframe: str, window: PageWindow, length_ms: int) -> HttpAnswer:
         # Caches go by the address: asking about a candle again is asked until a later second of it, up to its last.
         end_ms = min(self.venue_now_ms(), window.last_ms + length_ms - SECOND_MS)
         return await self.get(
@@ -214,9 +206,7 @@ class DeltaRest(RestTransport):
         """
         interval_ms = interval_s * SECOND_MS
         bar_first_ms = first_ms // HOUR_MS * HOUR_MS
-        rows = await self.candles(
-            f"FUNDING:{symbol}", "1h", bar_first_ms, last_ms, include_forming=True
-        )
+        rows = await self.candles(f"FUNDING:{symbol}", "1h", bar_first_ms, last_ms, include_forming=True)
         closes = dict(zip(rows["open_ms"].tolist(), rows["close"].tolist(), strict=True))
         found = []
         for time_ms in range(-(-first_ms // interval_ms) * interval_ms, last_ms + 1, interval_ms):

@@ -193,11 +193,7 @@ class Download:
         candles = join_rows([*old, *parts] if is_newer else [*parts, *old])
         before = self._tape
         sources = [*(before.source.split("; ") if before is not None else []), self._source.name]
-        notes = [
-            *(before.notes if before is not None else []),
-            *self._listing.notes,
-            *self._drops(),
-        ]
+        notes = [*(before.notes if before is not None else []), *self._listing.notes, *self._drops()]
         tape = Tape(
             candles,
             self._listing.venue,
@@ -226,8 +222,6 @@ class Download:
         total = (self._last_ms - self._first_ms) // self._length_ms + 1
         inside = 0
         if self._tape is not None:
-            ends = np.searchsorted(
-                self._tape.candles["open_ms"], [self._first_ms, self._last_ms + 1]
-            )
+            ends = np.searchsorted(self._tape.candles["open_ms"], [self._first_ms, self._last_ms + 1])
             inside = int(ends[1] - ends[0])
         self._on_progress(self._name, total if is_done else min(inside + waiting, total), total)

@@ -93,8 +93,9 @@ class DeltaSource:
             if error.status not in (0, 400, 404):
                 raise
             known = {product.symbol for product in (await self._rest.products()).values()}
-            raise RestRefused(f"{self._venue} does not list {contract!r}{nearest(contract, known)}") \
-                from error  # fmt: skip
+            raise RestRefused(
+                f"{self._venue} does not list {contract!r}{nearest(contract, known)}"
+            ) from error
         return SourceListing(
             wanted=symbol,
             venue=self._venue,
@@ -125,9 +126,7 @@ class CcxtSource:
     base_url  asked in place of the venue's hosts
     """
 
-    def __init__(
-        self, clock: Clock, venue: str, *, base_url: str | None = None, **options: Any
-    ) -> None:
+    def __init__(self, clock: Clock, venue: str, *, base_url: str | None = None, **options: Any) -> None:
         self._exchange = make_exchange(venue, base_url=base_url)
         self._history = CcxtHistory(self._exchange, clock, **options)
         self.name = f"ccxt: {venue}"
@@ -156,9 +155,7 @@ class CcxtSource:
             if not symbol.endswith("USD"):
                 raise
             market = find_market(self._exchange, f"{symbol}T")
-            notes = (
-                f"{symbol} is not listed on {self._exchange.id}: {market.symbol} in its place",
-            )
+            notes = (f"{symbol} is not listed on {self._exchange.id}: {market.symbol} in its place",)
         return SourceListing(
             wanted=market.unified,
             venue=market.venue,

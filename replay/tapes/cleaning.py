@@ -49,12 +49,7 @@ class Repairs(NamedTuple):
 
 
 def clean(
-    raw: Raw,
-    timeframe: str,
-    *,
-    keep: Keep | None = None,
-    drop_bad: bool = False,
-    now_ms: int | None = None,
+    raw: Raw, timeframe: str, *, keep: Keep | None = None, drop_bad: bool = False, now_ms: int | None = None
 ) -> tuple[Rows, Repairs]:
     """
     Return candles in time order on the grid, and what was done to get there.
@@ -103,9 +98,7 @@ def _final_only(
     return rows[is_final], places[is_final], int((~is_final).sum())
 
 
-def _without_faults(
-    raw: Raw, rows: Rows, places: IntArray, drop_bad: bool
-) -> tuple[Rows, IntArray, int]:
+def _without_faults(raw: Raw, rows: Rows, places: IntArray, drop_bad: bool) -> tuple[Rows, IntArray, int]:
     """Return the rows that keep the rules, or refuse at the first that does not."""
     faults = find_faults(rows)
     bad = faults.any_fault
@@ -137,9 +130,7 @@ def _snap(raw: Raw, rows: Rows, timeframe: str) -> int:
     return snapped
 
 
-def _without_duplicates(
-    raw: Raw, rows: Rows, places: IntArray, keep: Keep | None
-) -> tuple[Rows, int, int]:
+def _without_duplicates(raw: Raw, rows: Rows, places: IntArray, keep: Keep | None) -> tuple[Rows, int, int]:
     """Return one row per stamp; the one that stands for several is flagged."""
     again = np.diff(rows["open_ms"]) == 0
     if not again.any():

@@ -111,10 +111,7 @@ def find_faults(candles: Rows) -> FaultCounts:
     positive = np.minimum(np.minimum(low, high), np.minimum(opens, close)) > 0.0
     inside = (high >= np.maximum(opens, close)) & (low <= np.minimum(opens, close))
     return FaultCounts(
-        ~finite,
-        finite & ~positive,
-        finite & positive & ~inside,
-        finite & positive & inside & (volume < 0.0),
+        ~finite, finite & ~positive, finite & positive & ~inside, finite & positive & inside & (volume < 0.0)
     )
 
 
@@ -193,9 +190,7 @@ def brief(candles: Rows, timeframe: str) -> Brief:
     count_quality(locked_rows(candles), timeframe_ms(timeframe), EXTREME_DEVIATIONS_MOVE, counts)
     gaps, missing, zero_volume, large, *flags = counts.tolist()
     names = {name: n for name, n in zip(FLAG_NAMES.values(), flags, strict=True) if n}
-    return Brief(
-        gaps, missing, zero_volume, measure(candles, timeframe).extreme_moves if large else 0, names
-    )
+    return Brief(gaps, missing, zero_volume, measure(candles, timeframe).extreme_moves if large else 0, names)
 
 
 @kernel

@@ -64,9 +64,7 @@ class Raw:
         return part.where(index - part.start)
 
 
-def raw_candles(
-    open_ms: IntArray, prices: Sequence[FloatArray], volume: FloatArray | None = None
-) -> Rows:
+def raw_candles(open_ms: IntArray, prices: Sequence[FloatArray], volume: FloatArray | None = None) -> Rows:
     """Return CANDLE rows from columns; `prices` are open, high, low, close."""
     candles = empty_candles(len(open_ms))
     candles["open_ms"] = open_ms

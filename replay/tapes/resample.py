@@ -31,8 +31,7 @@ def resample(tape: Tape, timeframe: str) -> Tape:
     length_ms, base_ms = timeframe_ms(timeframe), tape.length_ms
     if length_ms <= base_ms or length_ms % base_ms:
         raise DataError(
-            f"{tape.name}: cannot be resampled to {timeframe}, which is no multiple of "
-            f"{tape.timeframe}"
+            f"{tape.name}: cannot be resampled to {timeframe}, which is no multiple of {tape.timeframe}"
         )
     rows, dropped = _whole_buckets(tape.candles, base_ms, length_ms)
     if not len(rows):

@@ -145,9 +145,7 @@ class Store:
             raise DataError(f"no tape {name!r} in {self.directory}{did_you_mean(name, known)}")
         if len(found) > 1:
             names = ", ".join(entry.name for entry in found)
-            raise DataError(
-                f"{name}: several tapes in {self.directory} have it; say which: {names}"
-            )
+            raise DataError(f"{name}: several tapes in {self.directory} have it; say which: {names}")
         return found[0]
 
     def find(self, name: str) -> Tape:

@@ -104,10 +104,7 @@ def synthesize(
         timeframe,
         f"synthetic {kind}, seed {seed}",
         "linear",
-        (
-            f"{told}, φ {edge:g}" if kind in ("edge", "pattern") else told,
-            f"from {utc_text(first_ms)}",
-        ),
+        (f"{told}, φ {edge:g}" if kind in ("edge", "pattern") else told, f"from {utc_text(first_ms)}"),
         measure(candles, timeframe).as_dict(),
     )
 

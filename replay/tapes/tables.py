@@ -96,9 +96,7 @@ def _or_nan(prices: Any) -> Any:
     return np.where(prices > 0.0, prices, np.nan)
 
 
-def trade_columns(
-    trades: Rows, symbols: Sequence[str], regimes: Sequence[str], markets: Rows
-) -> Table:
+def trade_columns(trades: Rows, symbols: Sequence[str], regimes: Sequence[str], markets: Rows) -> Table:
     """
     Return one row per trade, in quote and UTC, prices and quantities as their market's grid has them.
 

@@ -5,13 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from papertape.engine.candles import (
-    TIMEFRAMES,
-    WEEK_ANCHOR_MS,
-    WEEK_MS,
-    timeframe_ms,
-    timeframe_name,
-)
+from papertape.engine.candles import TIMEFRAMES, WEEK_ANCHOR_MS, WEEK_MS, timeframe_ms, timeframe_name
 from papertape.engine.errors import DataError
 from papertape.engine.jit import IntArray
 
@@ -23,15 +17,7 @@ SHORT_REGIME_SHARE = 0.25
 
 _DAY_MS = 86_400_000
 _MONTH_MS = (28 * _DAY_MS, 31 * _DAY_MS)
-_DAYS = (
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-)  # 1970 began so
+_DAYS = ("Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday")  # 1970 began so
 
 TIMEFRAME_OF = {length_ms: name for name, length_ms in TIMEFRAMES.items()}
 

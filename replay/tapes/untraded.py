@@ -13,9 +13,7 @@ _MARKS: Final = "MARK:"  # what Delta puts before the symbol of a series of mark
 _WAY_OUT: Final = "--set data.no_volume=trade (in Python no_volume='trade') replays it all the same"
 
 
-def refuse_untraded(
-    tapes: Sequence[Tape], cuts: Sequence[Rows], traded: Sequence[str] | None = None
-) -> None:
+def refuse_untraded(tapes: Sequence[Tape], cuts: Sequence[Rows], traded: Sequence[str] | None = None) -> None:
     """
     Raise ConfigError for a tape on which no order can have filled.
 
@@ -25,9 +23,7 @@ def refuse_untraded(
         if traded is not None and tape.symbol not in traded:
             continue
         if tape.symbol.startswith(_MARKS) or tape.kind == "mark":
-            raise ConfigError(
-                f"{tape.symbol}: a series of mark prices, at which nobody trades; {_WAY_OUT}"
-            )
+            raise ConfigError(f"{tape.symbol}: a series of mark prices, at which nobody trades; {_WAY_OUT}")
         if len(rows) and not rows["volume"].any():
             raise ConfigError(
                 f"{tape.symbol}: none of its {len(rows):,} candles has volume (mark or index prices, or a file without "

@@ -89,9 +89,7 @@ def check_reference(n: int) -> None:
         assert counter.last_mark is not None
         found = int(counter.last_mark["equity"][0]) * 1e-9
         if counter.fills != fills or abs(found / equity - 1.0) > 1e-9:
-            sys.exit(
-                f"{name} on {n} candles: {found} with {counter.fills} fills, not {equity}, {fills}"
-            )
+            sys.exit(f"{name} on {n} candles: {found} with {counter.fills} fills, not {equity}, {fills}")
 
 
 def features_alone(candles: Rows, requests: Sequence[str] = TECHNICAL) -> Callable[[], None]:
@@ -119,11 +117,7 @@ def speeds(n: int, runs: int) -> list[dict[str, Any]]:
         compare("W1", n, runs, lambda: drive(w1(), tape), lambda: bare.w1(candles)),
         compare("W2", n, runs, lambda: drive(w2(), tape), lambda: bare.w2(candles)),
         compare(
-            "every technical feature",
-            n,
-            runs,
-            lambda: drive(everything(), tape),
-            features_alone(candles),
+            "every technical feature", n, runs, lambda: drive(everything(), tape), features_alone(candles)
         ),
         compare(
             "… and market structure",
@@ -133,11 +127,7 @@ def speeds(n: int, runs: int) -> list[dict[str, Any]]:
             features_alone(candles, (*TECHNICAL, "smc")),
         ),
         compare(
-            "1m base, 1h strategy",
-            n,
-            runs,
-            lambda: drive(w1("1h"), tape),
-            lambda: bare.w1_hourly(candles),
+            "1m base, 1h strategy", n, runs, lambda: drive(w1("1h"), tape), lambda: bare.w1_hourly(candles)
         ),
     ]
 
@@ -160,9 +150,7 @@ def main() -> None:
     """Measure, print a table or JSON, and fail when a figure that must be reached is not."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--json", action="store_true", help="for machines")
-    parser.add_argument(
-        "--quick", action="store_true", help="a smoke test: fewer candles, no processes"
-    )
+    parser.add_argument("--quick", action="store_true", help="a smoke test: fewer candles, no processes")
     options = parser.parse_args()
     n, runs = (100_000, 3) if options.quick else (1_000_000, 5)
     check_reference(n)
@@ -213,13 +201,9 @@ def table(result: dict[str, Any]) -> str:
         for row in result["speeds"]
     ]
     one = result["one_candle"]
-    lines.append(
-        f"one candle, every feature   p50 {one['p50_us']:.1f} µs, p99 {one['p99_us']:.1f} µs"
-    )
+    lines.append(f"one candle, every feature   p50 {one['p50_us']:.1f} µs, p99 {one['p99_us']:.1f} µs")
     told = result["structure"]
-    each = ", ".join(
-        f"{us:.2f} at {n:,}" for n, us in zip(told["sizes"], told["replay_us"], strict=True)
-    )
+    each = ", ".join(f"{us:.2f} at {n:,}" for n, us in zip(told["sizes"], told["replay_us"], strict=True))
     lines.append(f"structure  µs per candle: {each}; exponent {told['exponent']:.2f}")
     lines.append(
         f"structure  one candle from Python {told['one_at_a_time_us']:.1f} µs, "

@@ -79,9 +79,7 @@ def w2(candles: Rows) -> tuple[float, int]:
             move = close - before
             gain += (max(move, 0.0) - gain) / 14.0
             loss += (max(-move, 0.0) - loss) / 14.0
-            reach = max(
-                candle.high - candle.low, abs(candle.high - before), abs(candle.low - before)
-            )
+            reach = max(candle.high - candle.low, abs(candle.high - before), abs(candle.low - before))
             atr += (reach - atr) / 14.0
         before = close
         fast += a12 * (close - fast)

@@ -72,7 +72,9 @@ async def run(n_symbols: int, state: Path, watch: Watch, port: int | None = None
     watch  is called with the daemon and the latencies of its decisions in ms, which grow, once its history is in
     port   what it tells the world on; none: it tells nobody
     """
-    tapes = [synthesize("regimes", HISTORY + 3_000, "1m", seed=s, symbol=f"S{s:02}") for s in range(n_symbols)]  # fmt: skip
+    tapes = [
+        synthesize("regimes", HISTORY + 3_000, "1m", seed=s, symbol=f"S{s:02}") for s in range(n_symbols)
+    ]
     start_ms = int(tapes[0].candles["open_ms"][HISTORY])
     clock = Clock(start_ms, SPEED)
     venue = Venue(tapes, clock, start_ms=start_ms)
@@ -109,9 +111,7 @@ async def run(n_symbols: int, state: Path, watch: Watch, port: int | None = None
     hooks = Hooks(sinks=[sink], services=[probe])
     try:
         async with asyncio.timeout(MOST_S):
-            await serve(
-                about, open_feed, Operation(about.config, about).hang_on(hooks) if port else hooks
-            )
+            await serve(about, open_feed, Operation(about.config, about).hang_on(hooks) if port else hooks)
     finally:
         await venue.stop()
 

@@ -102,9 +102,19 @@ def thousand_symbols(n_symbols: int = 1_000, minutes: int = 3) -> dict[str, Any]
 def _frame(symbol: str, open_ms: int, after_ms: int) -> bytes:
     """Return a candle frame as the compact host sends it."""
     return orjson.dumps(
-        {"c": 101.0, "cst": open_ms * 1000, "h": 102.0, "l": 99.0, "o": 100.0, "res": "1m", "sy": symbol,
-         "ts": (open_ms + after_ms) * 1000, "type": "candlestick_1m", "v": 12.0}
-    )  # fmt: skip
+        {
+            "c": 101.0,
+            "cst": open_ms * 1000,
+            "h": 102.0,
+            "l": 99.0,
+            "o": 100.0,
+            "res": "1m",
+            "sy": symbol,
+            "ts": (open_ms + after_ms) * 1000,
+            "type": "candlestick_1m",
+            "v": 12.0,
+        }
+    )
 
 
 def _rows(open_ms: int) -> Rows:

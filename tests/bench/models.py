@@ -189,8 +189,7 @@ def _kinds() -> dict[str, tuple[dict[str, int], dict[str, FloatArray]]]:
     """Return sizes and weights of a model of every kind, by name."""
     networks = {"lstm": lstm, "cnn_lstm": cnn_lstm, "transformer": transformer}
     found = {
-        name: (dict(kind.SIZES), kind.initial(N_INPUTS, kind.SIZES, 7))
-        for name, kind in networks.items()
+        name: (dict(kind.SIZES), kind.initial(N_INPUTS, kind.SIZES, 7)) for name, kind in networks.items()
     }
     shapes = logistic.shapes(N_INPUTS, {})
     found["logistic"] = ({}, {name: np.full(shape, 0.1) for name, shape in shapes.items()})

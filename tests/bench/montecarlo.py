@@ -21,9 +21,4 @@ def paths() -> dict[str, Any]:
         drawn_paths(draw, PATHS, 0.5, 1, 0)
         seconds[f"{name}_s"] = time.perf_counter() - started
     is_met = max(seconds.values()) <= MUST_S
-    return {
-        "work": "montecarlo: 10,000 paths of 1,000",
-        **seconds,
-        "must": MUST_S,
-        "is_met": is_met,
-    }
+    return {"work": "montecarlo: 10,000 paths of 1,000", **seconds, "must": MUST_S, "is_met": is_met}

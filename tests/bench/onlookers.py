@@ -43,9 +43,14 @@ def beside(n_symbols: int = 3, seconds: float = 6.0) -> dict[str, Any]:
     async def watch(daemon: RunningDaemon, latencies_ms: list[float]) -> None:
         nonlocal answered
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.bench.onlookers", str(port), str(seconds),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "tests.bench.onlookers",
+            str(port),
+            str(seconds),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
         assert process.stdin is not None
         assert process.stdout is not None
         await process.stdout.readline()  # it is there
@@ -87,7 +92,7 @@ async def _crowd(port: int, seconds: float) -> None:
         counts = {"answers": 0}
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
             tasks = [asyncio.create_task(_stream(http, counts)) for _ in range(STREAMS)]
-            tasks += [asyncio.create_task(_scrape(http, counts)), asyncio.create_task(_pages(http, counts))]  # fmt: skip
+            tasks += [asyncio.create_task(_scrape(http, counts)), asyncio.create_task(_pages(http, counts))]
             await asyncio.sleep(seconds)
             for task in tasks:
                 assert not task.done(), task.exception()

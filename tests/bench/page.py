@@ -78,8 +78,13 @@ async def _pushed(tab: Tab) -> Any:
 
 async def _look(state: Path, profile: Path) -> dict[str, float]:
     server = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.bench.page", str(state), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "tests.bench.page",
+        str(state),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
     assert server.stdin is not None
     assert server.stdout is not None
     url = f"http://127.0.0.1:{int(await server.stdout.readline())}/"

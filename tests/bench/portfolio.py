@@ -70,7 +70,7 @@ def _walks(n_symbols: int, n: int, length_ms: int = 60_000) -> Rows:
 
 
 def _bracket(n_symbols: int) -> EngineSpec:
-    markets = [Market(f"S{i:03}", taker_fee_rate=5e-4, slippage_rate=1e-4) for i in range(n_symbols)]  # fmt: skip
+    markets = [Market(f"S{i:03}", taker_fee_rate=5e-4, slippage_rate=1e-4) for i in range(n_symbols)]
     return EngineSpec(markets, BracketW2(), "1m", "1m", _CASH, Settings("risk", 0.001))
 
 

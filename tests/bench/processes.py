@@ -104,10 +104,7 @@ def snapshots() -> dict[str, float]:
             fresh.restore(data)
             seconds.append(time.perf_counter() - started)
         assert fresh.digest == engine.digest
-        found |= {
-            f"{name}_kb": len(data) / 1e3,
-            f"{name}_restore_ms": float(np.median(seconds)) * 1e3,
-        }
+        found |= {f"{name}_kb": len(data) / 1e3, f"{name}_restore_ms": float(np.median(seconds)) * 1e3}
     return found
 
 

@@ -81,9 +81,7 @@ def reader_of(name: str, said: Callable[[Rows], Rows]) -> Reader:
 
     def read(candles: Rows) -> Said:
         events = said(candles)
-        return {
-            f"{name}/{field}": (events["known_bar"], events[field]) for field in EVENT.names or ()
-        }
+        return {f"{name}/{field}": (events["known_bar"], events[field]) for field in EVENT.names or ()}
 
     return read
 
@@ -126,9 +124,7 @@ def tick_walk(n: int, tick: float = 10.0) -> Rows:
     return candles
 
 
-def measure(
-    candles: Rows, steps: int, first: int = FIRST, *, package: bool = True
-) -> dict[str, int]:
+def measure(candles: Rows, steps: int, first: int = FIRST, *, package: bool = True) -> dict[str, int]:
     """Return rewritten cells by concept of the package, then of our two streams."""
     found = count_steps(candles, read_package, first, steps) if package else {}
     for name, said in OURS.items():
@@ -144,8 +140,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="for machines")
     options = parser.parse_args()
     found = {
-        name: measure(candles, options.steps, package=not options.ours)
-        for name, candles in markets().items()
+        name: measure(candles, options.steps, package=not options.ours) for name, candles in markets().items()
     }
     print(json.dumps(found, indent=1) if options.json else table_of(found, options.steps))  # noqa: T201
     if any(row[name] for row in found.values() for name in OURS):

@@ -117,9 +117,15 @@ def walk(test: str = "90d") -> dict[str, Any]:
     with _folder() as folder:
         started, before_s = time.perf_counter(), _cpu_s()
         found = walkforward(
-            _RULES, sample(), strategy="confluence", train="365d", test=test, out=folder / "walk",
-            workers=_WORKERS, **_QUIET,
-        )  # fmt: skip
+            _RULES,
+            sample(),
+            strategy="confluence",
+            train="365d",
+            test=test,
+            out=folder / "walk",
+            workers=_WORKERS,
+            **_QUIET,
+        )
         seconds, cpu_s = time.perf_counter() - started, _cpu_s() - before_s
     windows = len(found.rows)
     return {

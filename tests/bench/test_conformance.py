@@ -37,13 +37,9 @@ def test_a_difference_without_a_reason_and_a_reason_without_a_difference_are_tol
     ]
 
 
-def test_what_was_answered_to_other_rows_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_answered_to_other_rows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = tmp_path / "answers.json"
-    record.write_text(
-        engines.RECORD.read_text(encoding="utf-8").replace(engines.digest(), "0" * 16)
-    )
+    record.write_text(engines.RECORD.read_text(encoding="utf-8").replace(engines.digest(), "0" * 16))
     monkeypatch.setattr(engines, "RECORD", record)
 
     with pytest.raises(ValueError, match=r"answers\.json: the rows have changed since; run `make"):
@@ -53,13 +49,7 @@ def test_what_was_answered_to_other_rows_is_refused(
 def test_an_engine_answers_with_fills_by_candle_and_price_or_with_what_it_cannot_be_told() -> None:
     def split(row: Row) -> Fills:
         row.refuse_decisions()
-        return [
-            (3, -1.0, 104.0),
-            (2, 1.0, 100.0),
-            (3, -1.0, 104.0),
-            (2, 2.0, 99.0),
-            (2, -2.0, 99.0),
-        ]
+        return [(3, -1.0, 104.0), (2, 1.0, 100.0), (3, -1.0, 104.0), (2, 2.0, 99.0), (2, -2.0, 99.0)]
 
     told = Row("a", {}, [(100, 101, 99, 100)], {1: ["view.buy(1)"]})
     decided = Row("b", {}, [(100, 101, 99, 100)], {1: ["return Decision(LONG)"]})

@@ -69,9 +69,16 @@ def test_two_hundred_steps_give_the_figures_of_the_reference() -> None:
     found = rewrites.measure(rewrites.markets()["EURUSD 15m"], steps=200)
 
     assert found == {
-        "fvg": 166, "fvg joined": 191, "swings": 456, "bos_choch": 29, "ob": 84, "liquidity": 213,
-        "retracements": 961, "engine events": 0, "batch definitions, streamed": 0,
-    }  # fmt: skip
+        "fvg": 166,
+        "fvg joined": 191,
+        "swings": 456,
+        "bos_choch": 29,
+        "ob": 84,
+        "liquidity": 213,
+        "retracements": 961,
+        "engine events": 0,
+        "batch definitions, streamed": 0,
+    }
 
 
 @needs_shared

@@ -23,9 +23,7 @@ def fifty_epochs() -> dict[str, Any]:
     last_ms = int(rows.time_ms[-1])
     learnt = rows.between(last_ms - ROWS * 3_600_000, last_ms)
     options = TrainingOptions(features=features, inputs=inputs, epochs=EPOCHS, patience=EPOCHS)
-    train(
-        learnt, TrainingOptions(features=features, inputs=inputs, epochs=1)
-    )  # loads what it needs
+    train(learnt, TrainingOptions(features=features, inputs=inputs, epochs=1))  # loads what it needs
     started = time.perf_counter()
     trained = train(learnt, options)
     seconds = time.perf_counter() - started

@@ -148,8 +148,6 @@ def command(n: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         write_tape(_tape(make(n)), Path(folder) / "tape.parquet")
         changes = "strategy.name=ema_cross account.sizing=all_in signals.retrain_every=never"
-        said = run_program(
-            _COMMAND, TAPE=f"{folder}/tape.parquet", OUT=f"{folder}/out", CHANGES=changes
-        )
+        said = run_program(_COMMAND, TAPE=f"{folder}/tape.parquet", OUT=f"{folder}/out", CHANGES=changes)
     seconds, peak_mb = (float(part) for part in said.splitlines()[-1].strip("[]").split(","))
     return {"seconds": seconds, "peak_mb": peak_mb, "must_mb": MEMORY_MUST_MB}

@@ -55,8 +55,14 @@ TECHNICAL = tuple(name for name, row in FEATURES.items() if name != "smc" and no
 def everything(extra: Sequence[str] = TECHNICAL, use_smc: bool = False) -> EngineSpec:
     """Return the default strategy with every technical feature, or structure too, computed on every candle."""
     return EngineSpec(
-        [_MARKET], Confluence(use_smc=use_smc), "1m", "1m", _CASH, Settings("risk", 0.001), extra_features=extra
-    )  # fmt: skip
+        [_MARKET],
+        Confluence(use_smc=use_smc),
+        "1m",
+        "1m",
+        _CASH,
+        Settings("risk", 0.001),
+        extra_features=extra,
+    )
 
 
 def drive(spec: EngineSpec, feed: Batches) -> tuple[float, Engine, Counter]:

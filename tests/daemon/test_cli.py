@@ -42,9 +42,13 @@ def test_the_listing_says_of_every_command_what_the_whole_command_line_says() ->
 
 def test_what_a_command_does_not_need_is_not_loaded() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", ASKED.format(lines=list(LOADED))], cwd=Path(__file__).parents[2],
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", ASKED.format(lines=list(LOADED))],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
 
     said = [line for line in done.stdout.splitlines() if line.startswith("loaded:")]
     assert said == [f"loaded:{names}" for names in LOADED.values()]
@@ -58,9 +62,7 @@ print(*{"pandas", "pyarrow", "aiohttp"} & set(sys.modules))
 import papertape.daemon.commands.run
 print(*{"pandas", "pyarrow"} & set(sys.modules))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout == "\n\n"
 
@@ -68,8 +70,11 @@ print(*{"pandas", "pyarrow"} & set(sys.modules))
 def test_output_that_goes_nowhere_is_no_fault() -> None:
     done = subprocess.run(
         ["/bin/sh", "-c", 'exec "$0" -m papertape.daemon.cli tape list >&- <&-', sys.executable],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -93,8 +98,12 @@ def test_a_letter_that_the_terminal_has_not_is_a_question_mark() -> None:
     asked = ASKED.format(lines=["--version"]).replace("loaded:", "±")
 
     done = subprocess.run(
-        [sys.executable, "-c", asked], env={**os.environ, "PYTHONIOENCODING": "ascii"},
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", asked],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
 
     assert done.stdout.splitlines()[-1] == "?"

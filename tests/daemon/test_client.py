@@ -37,17 +37,11 @@ async def test_it_reads_everything_and_commands_with_the_token(tmp_path: Path) -
             numbers = [row["sequence"] for row in client.rows("decisions", symbol="AAA")]
             assert len(numbers) > 500
             assert numbers == sorted(set(numbers), reverse=True)
-            assert [
-                row["sequence"] for row in client.rows("decisions", 3, symbol="AAA")
-            ] == numbers[:3]
+            assert [row["sequence"] for row in client.rows("decisions", 3, symbol="AAA")] == numbers[:3]
             close = client.close("AAA", window.open_ms[-1] + 15 * MINUTE_MS)
             assert (close.symbol, close.is_kept) == ("AAA", False)
             assert client.features("AAA").symbol == client.structure("AAA").symbol == "AAA"
-            assert (
-                client.calibration().reason
-                == client.shadow().reason
-                == "this account uses no model"
-            )
+            assert client.calibration().reason == client.shadow().reason == "this account uses no model"
             assert client.positions().positions == ()
             assert len(client.statement(limit=5).rows) == 5
             assert client.peers().peers == ()
@@ -66,17 +60,30 @@ async def test_it_reads_everything_and_commands_with_the_token(tmp_path: Path) -
 
 # Of the document, what the client leaves to others, and why.
 LEFT_OUT = {
-    "/metrics": "for Prometheus", "/healthz": "for what watches the process", "/readyz": "for what watches the process",
-    "/openapi.json": "the document itself", "/status": "what /api/v1/status says, for those of before there was an API",
+    "/metrics": "for Prometheus",
+    "/healthz": "for what watches the process",
+    "/readyz": "for what watches the process",
+    "/openapi.json": "the document itself",
+    "/status": "what /api/v1/status says, for those of before there was an API",
     "/api/v1/stream": "a websocket, which stays open: the client asks and is answered",
-    "/": "the page", "/viewer": "of the page", "/assets/{name}": "of the page",
-}  # fmt: skip
+    "/": "the page",
+    "/viewer": "of the page",
+    "/assets/{name}": "of the page",
+}
 # What the methods of the client are called with here; the others take nothing.
 ASKED: dict[str, tuple[Any, ...]] = {
-    "candles": ("AAA",), "close": ("AAA", 1), "features": ("AAA",), "structure": ("AAA",), "command": (CommandName.PAUSE,),
-    "start_backtest": ({},), "backtest": (1,), "cancel_backtest": (1,), "backtest_result": (1,),
-    "backtest_file": (1, ResultFile.REPORT), "compare_backtests": (1,),
-}  # fmt: skip
+    "candles": ("AAA",),
+    "close": ("AAA", 1),
+    "features": ("AAA",),
+    "structure": ("AAA",),
+    "command": (CommandName.PAUSE,),
+    "start_backtest": ({},),
+    "backtest": (1,),
+    "cancel_backtest": (1,),
+    "backtest_result": (1,),
+    "backtest_file": (1, ResultFile.REPORT),
+    "compare_backtests": (1,),
+}
 
 
 class Listening(Client):
@@ -86,7 +93,9 @@ class Listening(Client):
         super().__init__("http://127.0.0.1:9464")
         self.asked: list[tuple[str, str, str]] = []
 
-    def _exchange(self, method: str, path: str, query: Any, body: Any = None, key: Any = None) -> tuple[int, bytes]:  # fmt: skip
+    def _exchange(
+        self, method: str, path: str, query: Any, body: Any = None, key: Any = None
+    ) -> tuple[int, bytes]:
         self.asked.append((method.lower(), path, ""))
         return 200, b'{"rows": [], "next": null}'
 
@@ -98,14 +107,16 @@ class Listening(Client):
 
 def document() -> dict[tuple[str, str], str]:
     """Return the name of each answer's model, empty where there is none, by method and path of the committed document."""
-    paths = json.loads(
-        (Path(__file__).parents[2] / "deploy" / "docs" / "openapi.json").read_text()
-    )["paths"]
+    paths = json.loads((Path(__file__).parents[2] / "deploy" / "docs" / "openapi.json").read_text())["paths"]
     found = {}
     for path, methods in paths.items():
         for method, about in methods.items():
-            good = next(about["responses"][status] for status in ("200", "202", "201", "101") if status in about["responses"])  # fmt: skip
-            reference = good.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")  # fmt: skip
+            good = next(
+                about["responses"][status]
+                for status in ("200", "202", "201", "101")
+                if status in about["responses"]
+            )
+            reference = good.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
             found[method, path] = reference.rsplit("/", 1)[-1]
     return found
 
@@ -113,7 +124,7 @@ def document() -> dict[tuple[str, str], str]:
 def test_it_asks_all_that_the_document_lists_and_reads_each_answer_as_its_model() -> None:
     listed = document()
     client = Listening()
-    names = [name for name in vars(Client) if not name.startswith("_") and name not in ("ask", "rows")]  # fmt: skip
+    names = [name for name in vars(Client) if not name.startswith("_") and name not in ("ask", "rows")]
     for name in names:
         answer = getattr(client, name)(*ASKED.get(name, ()))
         if name == "backtest_file":
@@ -123,9 +134,10 @@ def test_it_asks_all_that_the_document_lists_and_reads_each_answer_as_its_model(
 
     def matched(method: str, path: str) -> tuple[str, str]:
         fits = [
-            each for each in listed
+            each
+            for each in listed
             if each[0] == method and re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(each[1])), path)
-        ]  # fmt: skip
+        ]
         assert fits, f"{method} {path} is not in the document"
         return min(fits, key=lambda each: each[1].count("{"))
 
@@ -184,11 +196,7 @@ def test_the_screen_of_top_has_the_account_and_no_control_characters(
     )  # fmt: skip
     tape = [
         (0, "decisions", {"symbol": "AAA", "target": "long", "refused": "trading is paused"}),
-        (
-            0,
-            "fills",
-            {"side": "buy", "quantity": 2.0, "symbol": "AAA", "price": 10.0, "reason": "entry"},
-        ),
+        (0, "fills", {"side": "buy", "quantity": 2.0, "symbol": "AAA", "price": 10.0, "reason": "entry"}),
     ]
 
     Console(width=120).print(screen(status, tape))

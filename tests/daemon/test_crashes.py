@@ -31,8 +31,7 @@ from tests.support.journals import WITH_ORDERS, WITH_STRUCTURE
 
 
 @pytest.fixture(
-    scope="module",
-    params=["technical", "orders", pytest.param("structure", marks=pytest.mark.slow)],
+    scope="module", params=["technical", "orders", pytest.param("structure", marks=pytest.mark.slow)]
 )
 def signals(request: pytest.FixtureRequest) -> Iterator[str]:
     """
@@ -70,19 +69,22 @@ def test_the_undisturbed_run_is_what_the_engine_says(undisturbed: Undisturbed) -
     assert verify_state(undisturbed.state, trust_code=True).is_equal
     names = {point.partition(":")[0] for point in undisturbed.points}
     assert names == {
-        "commit.before", "commit.after", "archive.written", "archive.renamed",
-        "backup.written", "backup.renamed", "attempt.begun", "model.stored", "model.promoted",
-    }  # fmt: skip
+        "commit.before",
+        "commit.after",
+        "archive.written",
+        "archive.renamed",
+        "backup.written",
+        "backup.renamed",
+        "attempt.begun",
+        "model.stored",
+        "model.promoted",
+    }
     assert len(undisturbed.tables["fills"]) > 2
     assert len(undisturbed.tables["events"]) == 10  # two models that were trained, two sizes
     # every 12 hours from the full hour of each model on: 30, 48, 110, 144
     hours = [(row[0] - crashes.START_MS) // 3_600_000 for row in undisturbed.tables["looks"]]
     assert hours == [42, 60, 72, 84, 96, 108, 122, 134, 156]
-    assert [row[4] for row in undisturbed.tables["attempts"]] == [
-        "promoted",
-        "rejected",
-        "promoted",
-    ]
+    assert [row[4] for row in undisturbed.tables["attempts"]] == ["promoted", "rejected", "promoted"]
     assert undisturbed.tables["champions"] == [("3", "0")]
     assert len(undisturbed.tables["predictions"]) > 200
     assert (len(undisturbed.tables["orders"]) > 100) == (WITH_ORDERS in os.environ)
@@ -92,9 +94,7 @@ def test_a_death_at_a_point_of_each_name_changes_nothing(
     undisturbed: Undisturbed, run: Run, folder: Path, signals: str
 ) -> None:
     points = some(undisturbed.points)
-    if (
-        signals == "orders"
-    ):  # of orders the other points know nothing; the slow run dies at them, too
+    if signals == "orders":  # of orders the other points know nothing; the slow run dies at them, too
         points = [point for point in points if point.startswith("commit")]
     for number, point in enumerate(points):
         state = folder / f"some{number}"

@@ -59,9 +59,7 @@ class Desk:
 
     async def metrics(self, request: web.Request) -> web.Response:
         heard_s = time.time() - self.silent_s
-        line = (
-            f'papertape_feed_last_message_timestamp_seconds{{feed="delta",symbol="X"}} {heard_s}\n'
-        )
+        line = f'papertape_feed_last_message_timestamp_seconds{{feed="delta",symbol="X"}} {heard_s}\n'
         return web.Response(text=f"{line}papertape_ready 1\n")
 
     async def hook(self, request: web.Request) -> web.Response:
@@ -84,18 +82,21 @@ def write_files(folder: Path, desk: int, manager: int) -> None:
         (folder / "rules" / rules.name).write_text(text, encoding="utf-8")
     (folder / "token").write_text("t" * 32, encoding="utf-8")
     places = (
-        ("papertape:9464", f"127.0.0.1:{desk}"), ("alertmanager:9093", f"127.0.0.1:{manager}"),
+        ("papertape:9464", f"127.0.0.1:{desk}"),
+        ("alertmanager:9093", f"127.0.0.1:{manager}"),
         ("/run/secrets/papertape_token", str(folder / "token")),
-        ("scrape_interval: 15s", "scrape_interval: 1s"), ("scrape_timeout: 10s", "scrape_timeout: 1s"),
+        ("scrape_interval: 15s", "scrape_interval: 1s"),
+        ("scrape_timeout: 10s", "scrape_timeout: 1s"),
         ("evaluation_interval: 30s", "evaluation_interval: 1s"),
-    )  # fmt: skip
+    )
     text = changed(DEPLOY / "prometheus/prometheus.yml", places)
     (folder / "prometheus.yml").write_text(text, encoding="utf-8")
     hook = f'  - name: critical\n    webhook_configs:\n      - url: "http://127.0.0.1:{desk}/hook"'
     routes = (
-        ("  - name: critical", hook), ("group_wait: 10s", "group_wait: 1s"),
+        ("  - name: critical", hook),
+        ("group_wait: 10s", "group_wait: 1s"),
         ("group_interval: 5m", "group_interval: 1s"),
-    )  # fmt: skip
+    )
     text = changed(DEPLOY / "alertmanager/alertmanager.yml", routes)
     (folder / "alertmanager.yml").write_text(text, encoding="utf-8")
 
@@ -123,14 +124,18 @@ async def everything(folder: Path) -> AsyncIterator[Desk]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", desk_port).start()
     manager = (
-        str(ALERTMANAGER), f"--config.file={folder / 'alertmanager.yml'}",
-        f"--storage.path={folder / 'alerts'}", f"--web.listen-address=127.0.0.1:{manager_port}",
+        str(ALERTMANAGER),
+        f"--config.file={folder / 'alertmanager.yml'}",
+        f"--storage.path={folder / 'alerts'}",
+        f"--web.listen-address=127.0.0.1:{manager_port}",
         "--cluster.listen-address=",
-    )  # fmt: skip
+    )
     scraper = (
-        str(PROMETHEUS), f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{prometheus_port}",
-    )  # fmt: skip
+        str(PROMETHEUS),
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{prometheus_port}",
+    )
     try:
         async with running(*manager), running(*scraper):
             yield desk
@@ -139,9 +144,7 @@ async def everything(folder: Path) -> AsyncIterator[Desk]:
 
 
 @pytest.mark.asyncio
-async def test_a_feed_that_falls_silent_reaches_the_webhook_and_so_does_its_return(
-    tmp_path: Path,
-) -> None:
+async def test_a_feed_that_falls_silent_reaches_the_webhook_and_so_does_its_return(tmp_path: Path) -> None:
     async with everything(tmp_path) as desk:
         await asyncio.sleep(9.0)  # the first scrape waits five seconds
         before = [desk.heard.get_nowait()["labels"]["alertname"] for _ in range(desk.heard.qsize())]

@@ -62,8 +62,10 @@ def panels_without_data(address: str) -> set[str]:
     ]
     missing = {
         (board["title"], panel["id"]): panel
-        for board in boards for panel in results.panels_of(board) if not results.is_row(panel)
-    }  # fmt: skip
+        for board in boards
+        for panel in results.panels_of(board)
+        if not results.is_row(panel)
+    }
     assert len(missing) > 80
     begun_s, ask = time.time(), results.asking(address)
     while True:
@@ -83,9 +85,7 @@ def test_it_shows_a_model_and_trades_and_leaves_nothing_behind(tmp_path: Path) -
     with socket.socket() as taken, socket.socket() as taken_later:
         occupy(taken, 9464)
         process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), "--folder", str(tmp_path)],
-            stdout=subprocess.PIPE,
-            text=True,
+            [sys.executable, str(SCRIPT), "--folder", str(tmp_path)], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
         lines = []
@@ -138,10 +138,7 @@ def test_what_cannot_start_is_named_with_its_log(tmp_path: Path) -> None:
     (tmp_path / "tapes").mkdir()
     (tmp_path / "tapes" / "broken.parquet").write_bytes(b"no tape")
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--folder", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=120,
+        [sys.executable, str(SCRIPT), "--folder", str(tmp_path)], capture_output=True, text=True, timeout=120
     )
 
     assert done.returncode == 1

@@ -22,11 +22,7 @@ from papertape.replay.config import load_config
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
-LIBRARY_METRICS = {
-    "process_start_time_seconds",
-    "process_resident_memory_bytes",
-    "process_cpu_seconds_total",
-}
+LIBRARY_METRICS = {"process_start_time_seconds", "process_resident_memory_bytes", "process_cpu_seconds_total"}
 
 
 def read_yaml(path: Path) -> Any:
@@ -83,9 +79,7 @@ def test_the_containers_configuration_differs_only_in_its_surroundings() -> None
     host = tomllib.loads((DEPLOY / "run-delta.toml").read_text(encoding="utf-8"))
     container = tomllib.loads((DEPLOY / "run-container.toml").read_text(encoding="utf-8"))
 
-    surroundings = {
-        key: container["daemon"].pop(key) for key in ("state", "host", "hosts", "token_file")
-    }
+    surroundings = {key: container["daemon"].pop(key) for key in ("state", "host", "hosts", "token_file")}
     del host["daemon"]["state"], host["daemon"]["host"]
     assert container == host
     assert surroundings == {
@@ -109,9 +103,7 @@ def test_compose_publishes_on_loopback_only_and_drops_what_it_can() -> None:
         assert not service.get("privileged"), name
         assert "network_mode" not in service, name
         image = service["image"]
-        assert "build" in service or re.fullmatch(r"\S+:v?\d+\.\d+\.\d+", image), (
-            f"{name}: unpinned"
-        )
+        assert "build" in service or re.fullmatch(r"\S+:v?\d+\.\d+\.\d+", image), f"{name}: unpinned"
 
 
 def test_every_path_and_name_in_compose_exists() -> None:
@@ -402,8 +394,15 @@ def test_prices_show_entries_and_exits_and_positions_are_a_table() -> None:
     assert all(target["format"] == "table" and target["instant"] for target in table["targets"])
     organize = next(t for t in table["transformations"] if t["id"] == "organize")["options"]
     assert list(organize["renameByName"].values()) == [
-        "Symbol", "Size", "Entry", "Price", "Stop", "Target", "Notional", "Open PnL",
-    ]  # fmt: skip
+        "Symbol",
+        "Size",
+        "Entry",
+        "Price",
+        "Stop",
+        "Target",
+        "Notional",
+        "Open PnL",
+    ]
     assert len(organize["renameByName"]) == len(table["targets"]) + 1
 
 
@@ -429,15 +428,12 @@ def test_alerts_reach_the_alertmanager_that_compose_starts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool", "path"),
-    [("promtool", "prometheus/prometheus.yml"), ("amtool", "alertmanager/alertmanager.yml")],
+    ("tool", "path"), [("promtool", "prometheus/prometheus.yml"), ("amtool", "alertmanager/alertmanager.yml")]
 )
 def test_their_own_tools_accept_the_configurations(tool: str, path: str, tmp_path: Path) -> None:
     found = shutil.which(tool)
     if found is None:
-        pytest.skip(
-            f"{tool} is not installed (Debian packages prometheus, prometheus-alertmanager)"
-        )
+        pytest.skip(f"{tool} is not installed (Debian packages prometheus, prometheus-alertmanager)")
     shutil.copytree((DEPLOY / path).parent, tmp_path / "here")
     copy = tmp_path / "here" / Path(path).name
     token = tmp_path / "token"
@@ -450,12 +446,8 @@ def test_their_own_tools_accept_the_configurations(tool: str, path: str, tmp_pat
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    ("code", "ends"), [(0, 0), (1, 0), (2, 0), (3, 0), (4, 4), (70, 70), (137, 137)]
-)
-def test_the_containers_entry_starts_again_after_a_crash_only(
-    code: int, ends: int, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("code", "ends"), [(0, 0), (1, 0), (2, 0), (3, 0), (4, 4), (70, 70), (137, 137)])
+def test_the_containers_entry_starts_again_after_a_crash_only(code: int, ends: int, tmp_path: Path) -> None:
     """`restart: on-failure` restarts after every code but 0."""
     process = run_entry(tmp_path, f"exit {code}")
     _, err = process.communicate(timeout=20)
@@ -466,8 +458,7 @@ def test_the_containers_entry_starts_again_after_a_crash_only(
 
 def test_the_containers_entry_passes_signals_on_and_waits(tmp_path: Path) -> None:
     process = run_entry(
-        tmp_path,
-        "trap 'sleep 0.2; echo finished; exit 0' TERM; echo ready; while :; do sleep 0.05; done",
+        tmp_path, "trap 'sleep 0.2; echo finished; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -480,9 +471,7 @@ def test_the_containers_entry_passes_signals_on_and_waits(tmp_path: Path) -> Non
 def test_a_signal_at_the_very_start_reaches_papertape(tmp_path: Path) -> None:
     """The entry was killed alone when it came before its traps, and papertape went on without anybody."""
     for _ in range(20):
-        process = run_entry(
-            tmp_path, "trap 'exit 0' TERM; kill -TERM $PPID; while :; do sleep 0.05; done"
-        )
+        process = run_entry(tmp_path, "trap 'exit 0' TERM; kill -TERM $PPID; while :; do sleep 0.05; done")
         out, err = process.communicate(timeout=20)
 
         assert (process.returncode, out, err) == (0, "", "")
@@ -495,8 +484,11 @@ def run_entry(folder: Path, script: str) -> subprocess.Popen[str]:
     fake.chmod(0o755)
     return subprocess.Popen(
         ["/bin/sh", str(DEPLOY / "entry.sh"), "run", "/etc/papertape/run.toml"],
-        env={"PATH": f"{folder}:/usr/bin:/bin"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env={"PATH": f"{folder}:/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_the_dashboards_answer_what_the_issue_asks() -> None:

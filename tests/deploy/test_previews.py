@@ -21,29 +21,27 @@ NO_DATA = page.NO_DATA
 
 def series(values: Sequence[float], legend: str = "one", **labels: str) -> Series:
     """Return a series with a value at every second of the span."""
-    return Series(
-        legend, labels, tuple(SPAN.start_s + n for n in range(len(values))), tuple(values)
-    )
+    return Series(legend, labels, tuple(SPAN.start_s + n for n in range(len(values))), tuple(values))
 
 
-def panel(
-    kind: str, unit: str = "locale", steps: Any = ((None, "green"),), **more: Any
-) -> dict[str, Any]:
+def panel(kind: str, unit: str = "locale", steps: Any = ((None, "green"),), **more: Any) -> dict[str, Any]:
     """Return a panel as a dashboard has it."""
     thresholds = {"steps": [{"value": value, "color": colour} for value, colour in steps]}
     defaults = {"unit": unit, "thresholds": thresholds, **more}
     return {
-        "id": 7, "type": kind, "title": "It", "gridPos": {"x": 0, "y": 0, "w": 12, "h": 8}, "targets": [],
+        "id": 7,
+        "type": kind,
+        "title": "It",
+        "gridPos": {"x": 0, "y": 0, "w": 12, "h": 8},
+        "targets": [],
         "fieldConfig": {"defaults": defaults, "overrides": []},
-    }  # fmt: skip
+    }
 
 
 def drawn(one: Mapping[str, Any], *answers: Sequence[Series]) -> ElementTree.Element:
     """Return a panel's part of a dashboard that has it alone, without names of XML."""
     board = {"title": "Board", "panels": [one]}
-    text = page.picture(
-        board, lambda _: tuple(tuple(each) for each in answers), SPAN, ["X"], "A run."
-    )
+    text = page.picture(board, lambda _: tuple(tuple(each) for each in answers), SPAN, ["X"], "A run.")
     root = ElementTree.fromstring(re.sub(r' xmlns="[^"]+"', "", text))  # noqa: S314 # drawn here
     return next(group for group in root.iter("g") if group.get("id") == "panel-7")
 
@@ -55,12 +53,8 @@ def words(part: ElementTree.Element) -> list[str]:
 
 def points(part: ElementTree.Element, colour: str) -> list[list[tuple[float, float]]]:
     """Return the points of each line of a colour."""
-    ways = [
-        way.get("d", "") for way in part.iter("path") if way.get("class", "").split()[0] == colour
-    ]
-    return [
-        [(float(x), float(y)) for x, y in re.findall(r"([\d.]+) ([\d.]+)", way)] for way in ways
-    ]
+    ways = [way.get("d", "") for way in part.iter("path") if way.get("class", "").split()[0] == colour]
+    return [[(float(x), float(y)) for x, y in re.findall(r"([\d.]+) ([\d.]+)", way)] for way in ways]
 
 
 def test_a_line_is_where_the_numbers_of_its_axis_say() -> None:
@@ -68,8 +62,9 @@ def test_a_line_is_where_the_numbers_of_its_axis_say() -> None:
     part = drawn(panel("timeseries"), [series(values)])
     axis = {
         float(text.text or ""): float(text.get("y", "")) - 4.0
-        for text in part.iter("text") if text.get("class") == "soft end"
-    }  # fmt: skip
+        for text in part.iter("text")
+        if text.get("class") == "soft end"
+    }
     (line,) = points(part, "c0")
     a_px, b_px = axis[0.0], axis[10.0]
 
@@ -120,8 +115,10 @@ def test_bars_are_as_long_as_their_figures_from_one_zero() -> None:
     values = {"a": 4.0, "b": -2.0, "c": 0.0}
     part = drawn(panel("bargauge"), [series([value], name) for name, value in values.items()])
     bars = [
-        (float(bar.get("x", "")), float(bar.get("width", ""))) for bar in part.iter("rect") if bar.get("class") == "green"
-    ]  # fmt: skip
+        (float(bar.get("x", "")), float(bar.get("width", "")))
+        for bar in part.iter("rect")
+        if bar.get("class") == "green"
+    ]
 
     assert words(part) == ["a", "4", "b", "-2", "c", "0"]
     assert bars[0][1] == pytest.approx(2.0 * bars[1][1], abs=0.2)
@@ -140,15 +137,16 @@ def test_a_cell_counts_what_fell_into_its_bucket_alone() -> None:
     bounds = [(0.1, [2.0, 0.0]), (0.5, [5.0, 0.0]), (math.inf, [5.0, 3.0])]
     found = charts.buckets([(le, series(counts)) for le, counts in bounds])
     assert found == {
-        (0, 1_000.0): 2.0, (0, 1_001.0): 0.0, (1, 1_000.0): 3.0, (1, 1_001.0): 0.0, (2, 1_000.0): 0.0, (2, 1_001.0): 3.0
-    }  # fmt: skip
+        (0, 1_000.0): 2.0,
+        (0, 1_001.0): 0.0,
+        (1, 1_000.0): 3.0,
+        (1, 1_001.0): 0.0,
+        (2, 1_000.0): 0.0,
+        (2, 1_001.0): 3.0,
+    }
 
     part = drawn(panel("heatmap", "s"), [series(counts, le=str(le)) for le, counts in bounds])
-    cells = [
-        float(cell.get("fill-opacity", ""))
-        for cell in part.iter("rect")
-        if cell.get("class") == "cell"
-    ]
+    cells = [float(cell.get("fill-opacity", "")) for cell in part.iter("rect") if cell.get("class") == "cell"]
     assert cells == [round(0.15 + 0.85 * 2 / 3, 2), 1.0, 1.0]
     assert words(part)[-3:] == ["≤ 100 ms", "≤ 500 ms", "above"]
 
@@ -157,9 +155,7 @@ def test_a_table_has_a_line_for_each_symbol_that_is_held() -> None:
     board = json.loads((GRAFANA / "dashboards/papertape-pnl.json").read_text(encoding="utf-8"))
     positions = next(each for each in board["panels"] if each["title"] == "Positions") | {"id": 7}
     sizes = [series([2.0], symbol="A"), series([-0.5], symbol="B")]
-    prices = [
-        series([price], symbol=name) for name, price in (("A", 10.0), ("B", 1234.5), ("C", 7.0))
-    ]
+    prices = [series([price], symbol=name) for name, price in (("A", 10.0), ("B", 1234.5), ("C", 7.0))]
 
     part = drawn(positions, sizes, [], prices, [], [], [series([617.25], symbol="B")], [])
 
@@ -183,11 +179,20 @@ def test_a_legend_names_those_first_that_reach_highest_and_counts_the_rest() -> 
 
 def test_numbers_are_told_in_their_units() -> None:
     for value, unit, decimals, expected in (
-        (1234.5, "locale", 2, "1,234.50"), (0.0123456, "locale", None, "0.0123"), (-0.001, "locale", 2, "0.00"),
-        (0.0, "s", None, "0 s"), (0.00025, "s", None, "250 µs"), (90.0, "s", None, "1.5 min"), (-172_800.0, "s", None, "-2 d"),
-        (3 * 2.0**20, "bytes", None, "3 MiB"), (1.0, "bool_yes_no", None, "Yes"), (0.0, "bool_yes_no", None, "No"),
-        (2.0, "suffix: of 4", 0, "2 of 4"), (0.25, "reqps", None, "0.25 req/s"), (NAN, "locale", None, "no data"),
-    ):  # fmt: skip
+        (1234.5, "locale", 2, "1,234.50"),
+        (0.0123456, "locale", None, "0.0123"),
+        (-0.001, "locale", 2, "0.00"),
+        (0.0, "s", None, "0 s"),
+        (0.00025, "s", None, "250 µs"),
+        (90.0, "s", None, "1.5 min"),
+        (-172_800.0, "s", None, "-2 d"),
+        (3 * 2.0**20, "bytes", None, "3 MiB"),
+        (1.0, "bool_yes_no", None, "Yes"),
+        (0.0, "bool_yes_no", None, "No"),
+        (2.0, "suffix: of 4", 0, "2 of 4"),
+        (0.25, "reqps", None, "0.25 req/s"),
+        (NAN, "locale", None, "no data"),
+    ):
         assert units.told(value, unit, decimals) == expected
     with pytest.raises(ValueError, match="'furlongs' is not known"):
         units.told(1.0, "furlongs")
@@ -222,30 +227,22 @@ def test_a_repeated_panel_comes_once_for_each_value_and_what_is_below_moves() ->
 def test_queries_are_asked_as_grafana_asks_them() -> None:
     span = Span(0.0, 1_000.0, 5.0)  # fifty points: one every twenty seconds
     text = 'a{job=~"$job",symbol=~"$symbol"}[$__rate_interval] b[$__interval] c[$__range]'
-    assert (
-        results.ready(text, span, {"symbol": "X"})
-        == 'a{job=~".+",symbol=~"X"}[25s] b[20s] c[1000s]'
-    )
+    assert results.ready(text, span, {"symbol": "X"}) == 'a{job=~".+",symbol=~"X"}[25s] b[20s] c[1000s]'
 
     asked = []
 
     def ask(path: str, **query: Any) -> Any:
         asked.append((path, query))
-        value = (
-            {"values": [[0.0, "1"], [20.0, "NaN"]]}
-            if path == "query_range"
-            else {"value": [9.0, "2.5"]}
-        )
+        value = {"values": [[0.0, "1"], [20.0, "NaN"]]} if path == "query_range" else {"value": [9.0, "2.5"]}
         return {"result": [{"metric": {"side": "buy"}, **value}]}
 
     target = {"expr": "up", "legendFormat": "{{side}} {{gone}}", "instant": False}
-    found: results.Results = results.results_of(
-        {"targets": [target, target | {"instant": True}]}, ask, span
-    )
+    found: results.Results = results.results_of({"targets": [target, target | {"instant": True}]}, ask, span)
 
     assert asked == [
-        ("query_range", {"query": "up", "start": 0.0, "end": 1_000.0, "step": 20}), ("query", {"query": "up", "time": 1_000.0})
-    ]  # fmt: skip
+        ("query_range", {"query": "up", "start": 0.0, "end": 1_000.0, "step": 20}),
+        ("query", {"query": "up", "time": 1_000.0}),
+    ]
     assert [one.legend for answers in found for one in answers] == ["buy "] * 2
     assert found[0][0].times_s == (0.0, 20.0)
     assert (found[0][0].last, found[1][0].last) == (1.0, 2.5)
@@ -257,9 +254,10 @@ def test_the_pictures_that_are_kept_have_the_dashboards_panels(path: Path) -> No
     text = file.read_text(encoding="utf-8")
     root = ElementTree.fromstring(text)  # noqa: S314 # our own file
     panels = [
-        panel for panel in results.panels_of(json.loads(path.read_text(encoding="utf-8")))
+        panel
+        for panel in results.panels_of(json.loads(path.read_text(encoding="utf-8")))
         if not results.is_row(panel) and "repeat" not in panel
-    ]  # fmt: skip
+    ]
     titles = {
         group.get("id"): group.findall("{*}text")[0].text or ""
         for group in root.iter("{http://www.w3.org/2000/svg}g")

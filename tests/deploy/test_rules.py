@@ -30,9 +30,7 @@ class Case(NamedTuple):
     why: str
 
 
-def pair(
-    alert: str, at: str, firing: dict[str, str], silent: dict[str, str], why: str
-) -> tuple[Case, Case]:
+def pair(alert: str, at: str, firing: dict[str, str], silent: dict[str, str], why: str) -> tuple[Case, Case]:
     """Return the case that fires and the one that does not, which differs in one thing."""
     return Case(alert, True, at, firing, "fires"), Case(alert, False, at, silent, why)
 
@@ -93,17 +91,12 @@ def retraining(**values: str) -> dict[str, str]:
 
 def scored(family: str, value: str, resolved: str = "2000x100") -> dict[str, str]:
     window = f'{CHAMPION},window="2000"'
-    return {
-        f"papertape_{family}{{{window}}}": value,
-        f"papertape_predictions_resolved{{{window}}}": resolved,
-    }
+    return {f"papertape_{family}{{{window}}}": value, f"papertape_predictions_resolved{{{window}}}": resolved}
 
 
 def drifted(family: str, value: str, rows: str = "500x60", others: int = 0) -> dict[str, str]:
     """Return series of one symbol's features: one with this value, and others that have not moved."""
-    labels = (
-        f'{SYMBOL},feature="rsi_14"' if family != "drifted_features" else f'{SYMBOL},level="severe"'
-    )
+    labels = f'{SYMBOL},feature="rsi_14"' if family != "drifted_features" else f'{SYMBOL},level="severe"'
     still = {f'papertape_feature_psi{{{SYMBOL},feature="f{n}"}}': "0x60" for n in range(others)}
     return {
         f"papertape_{family}{{{labels}}}": value,
@@ -229,9 +222,7 @@ CASES = (
         drifted("feature_psi", "0.24x60"),
         "moderate only",
     ),
-    Case(
-        "FeatureDriftSevere", False, "35m", drifted("feature_psi", "0.26x60", "499x60"), "few rows"
-    ),
+    Case("FeatureDriftSevere", False, "35m", drifted("feature_psi", "0.26x60", "499x60"), "few rows"),
     *pair(
         "FeatureDriftBroad",
         "35m",
@@ -274,13 +265,7 @@ CASES = (
         drifted("feature_missing_ratio", "0.04x60"),
         "a few are normal",
     ),
-    Case(
-        "FeatureMissing",
-        False,
-        "20m",
-        drifted("feature_missing_ratio", "0.06x60", "99x60"),
-        "warm-up",
-    ),
+    Case("FeatureMissing", False, "20m", drifted("feature_missing_ratio", "0.06x60", "99x60"), "warm-up"),
 )
 
 
@@ -299,21 +284,13 @@ def verdict(case: Case, firing: int) -> dict[str, object]:
         "interval": "1m",
         "input_series": [{"series": name, "values": v} for name, v in case.series.items()],
         "promql_expr_test": [
-            {
-                "expr": expression,
-                "eval_time": case.at,
-                "exp_samples": [{"labels": "{}", "value": firing}],
-            }
+            {"expr": expression, "eval_time": case.at, "exp_samples": [{"labels": "{}", "value": firing}]}
         ],
     }
 
 
 def run_tests(folder: Path, tests: list[dict[str, object]]) -> subprocess.CompletedProcess[str]:
-    document = {
-        "rule_files": [str(path) for path in RULES],
-        "evaluation_interval": "30s",
-        "tests": tests,
-    }
+    document = {"rule_files": [str(path) for path in RULES], "evaluation_interval": "30s", "tests": tests}
     (folder / "tests.json").write_text(json.dumps(document), encoding="utf-8")
     return promtool("test", "rules", "tests.json", cwd=folder)
 
@@ -354,14 +331,18 @@ def test_every_alert_has_both_cases() -> None:
 def test_texts_of_alerts_are_filled_in(tmp_path: Path) -> None:
     expected = {
         "exp_labels": {
-            "severity": "critical", "area": "feed", "job": "papertape", "instance": "a",
-            "symbol": "X", "timeframe": "1m",
+            "severity": "critical",
+            "area": "feed",
+            "job": "papertape",
+            "instance": "a",
+            "symbol": "X",
+            "timeframe": "1m",
         },
         "exp_annotations": {
             "summary": "a: the newest 1m candle of X is 5 candles old",
             "runbook": "deploy/runbook.md#candlestale",
         },
-    }  # fmt: skip
+    }
     check = {"alertname": "CandleStale", "eval_time": "5m", "exp_alerts": [expected]}
     test = verdict(next(case for case in CASES if case.alert == "CandleStale"), 1)
 
@@ -383,9 +364,7 @@ def test_recorded_quantiles_are_those_of_the_buckets(tmp_path: Path) -> None:
     test: dict[str, object] = {
         "interval": "1m",
         "input_series": [{"series": key, "values": values} for key, values in series.items()],
-        "promql_expr_test": [
-            {"expr": f"round({name}, 0.0001)", "eval_time": "25m", "exp_samples": [sample]}
-        ],
+        "promql_expr_test": [{"expr": f"round({name}, 0.0001)", "eval_time": "25m", "exp_samples": [sample]}],
     }
 
     done = run_tests(tmp_path, [test])

@@ -43,18 +43,11 @@ MARKETS = {
     "slippage_rate": 0.0001,
     "maximum_leverage": 50.0,
 }
-BRACKETS = (
-    (2_000.0, 50.0, 0.005),
-    (8_000.0, 25.0, 0.01),
-    (30_000.0, 10.0, 0.025),
-    (500_000.0, 4.0, 0.1),
-)
+BRACKETS = ((2_000.0, 50.0, 0.005), (8_000.0, 25.0, 0.01), (30_000.0, 10.0, 0.025), (500_000.0, 4.0, 0.1))
 BREAK, MUCH = 2_000.0000005, 30_000.0000005  # quote; no notional and no sum of some is just that
 
 
-def stepped(
-    notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float
-) -> float:
+def stepped(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:
     """Return a fee in pieces: by rate and by size, capped, and another beyond a volume."""
     if volume > MUCH:
         return 0.0001 * notional
@@ -102,11 +95,7 @@ LIMITS = st.one_of(
         orders=st.sampled_from([0, 0, 1, 2]),
         orders_hours=st.sampled_from([3.0, 24.0]),
         groups=st.sampled_from(
-            [
-                (),
-                (SymbolGroup(("A", "C"), 0.75),),
-                (SymbolGroup(("B",), 0.2), SymbolGroup(("C", "A"), 2.0)),
-            ]
+            [(), (SymbolGroup(("A", "C"), 0.75),), (SymbolGroup(("B",), 0.2), SymbolGroup(("C", "A"), 2.0))]
         ),
     ),
 )
@@ -218,7 +207,7 @@ class AccountMachine(RuleBasedStateMachine):
             low = max(min(opened, close) - (0 if is_absent else below), 25)
             row = candles[number]
             row["open_ms"], row["symbol"] = START_MS + self.k * HOUR_MS, number
-            for name, ticks in zip(("open", "high", "low", "close"), (opened, high, low, close), strict=True):  # fmt: skip
+            for name, ticks in zip(("open", "high", "low", "close"), (opened, high, low, close), strict=True):
                 row[name] = ticks / 100
             row["volume"] = 0.0 if is_absent else 1.0
             row["flag_bits"] = 2 if is_absent else 0
@@ -322,7 +311,7 @@ class AccountMachine(RuleBasedStateMachine):
             for p, m in zip(positions, self.engine.markets, strict=True)
             if p.quantity
         )
-        assert int(account.cash) + open_value == int(equity(account, positions, self.engine.markets))  # fmt: skip
+        assert int(account.cash) + open_value == int(equity(account, positions, self.engine.markets))
         self.no_margin_is_negative()
 
     def no_margin_is_negative(self) -> None:

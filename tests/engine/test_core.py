@@ -6,15 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from papertape.engine import (
-    ConfigError,
-    DataError,
-    Engine,
-    EngineSpec,
-    InvariantError,
-    Market,
-    Settings,
-)
+from papertape.engine import ConfigError, DataError, Engine, EngineSpec, InvariantError, Market, Settings
 from papertape.engine.broker.execution import execute
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, bucket_start, timeframe_ms
 from papertape.engine.features.series import advance
@@ -151,10 +143,7 @@ def test_absent_candles_move_the_clock_and_the_digest_says_so() -> None:
     absent = candles.copy()
     absent["flag_bits"][150:250] = FLAG_ABSENT
 
-    assert (
-        run_all(make_engine(), candles).engine.digest
-        != run_all(make_engine(), absent).engine.digest
-    )
+    assert run_all(make_engine(), candles).engine.digest != run_all(make_engine(), absent).engine.digest
 
 
 def test_candles_that_can_be_written_run_the_code_of_those_that_cannot() -> None:
@@ -171,9 +160,7 @@ def test_candles_that_can_be_written_run_the_code_of_those_that_cannot() -> None
     assert candles.flags.writeable
 
 
-def test_buffers_do_not_grow_with_the_number_of_symbols_and_no_decision_depends_on_their_length() -> (
-    None
-):
+def test_buffers_do_not_grow_with_the_number_of_symbols_and_no_decision_depends_on_their_length() -> None:
     names = [f"S{number:03}" for number in range(400)]
     held = []
     for n_symbols in (50, 400):

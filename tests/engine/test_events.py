@@ -21,9 +21,7 @@ UNITS = 10**9
 FLAT_CANDLES = [(100.0, 100.0, 100.0, 100.0)] * 6
 
 
-def make_engine(
-    script: dict[int, Decision], *, is_perpetual: bool = True, symbols: int = 1
-) -> Engine:
+def make_engine(script: dict[int, Decision], *, is_perpetual: bool = True, symbols: int = 1) -> Engine:
     markets = [Market(f"S{i}", is_perpetual=is_perpetual, **FREE) for i in range(symbols)]
     sizing = Settings("all_in", cash_share=1.0)
     return Engine(EngineSpec(markets, Scripted(script), "1h", "1h", settings=sizing))
@@ -159,9 +157,7 @@ def test_model_version_starts_at_one_and_0_means_that_there_is_none() -> None:
 def test_funding_agrees_with_the_decimal_oracle(seed: int) -> None:
     random = np.random.default_rng(seed)
     candles = random_candles(120, seed)
-    script = {
-        int(i): Decision(int(random.integers(-1, 2))) for i in random.choice(120, 40, replace=False)
-    }
+    script = {int(i): Decision(int(random.integers(-1, 2))) for i in random.choice(120, 40, replace=False)}
     events = {
         int(i): [Funding(int(i), 0, float(random.normal(0.0, 0.001)), float(candles[i].close))]
         for i in random.choice(119, 60, replace=False)

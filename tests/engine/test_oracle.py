@@ -79,9 +79,11 @@ def compared(seed: int, **allocation: Any) -> tuple[int, int]:
 
     assert len(ours) == len(theirs)
     columns = (ours[name].tolist() for name in ("candle_ms", "symbol", "side", "reason"))
-    for (candle_ms, symbol, side, reason), (_, want) in zip(zip(*columns, strict=True), theirs, strict=True):  # fmt: skip
+    for (candle_ms, symbol, side, reason), (_, want) in zip(zip(*columns, strict=True), theirs, strict=True):
         assert ((candle_ms - start_ms) // HOUR_MS, symbols[symbol], side, reason) == want[:4]
-    prices, quantities = ([float(getattr(want, name)) for _, want in theirs] for name in ("price", "quantity"))  # fmt: skip
+    prices, quantities = (
+        [float(getattr(want, name)) for _, want in theirs] for name in ("price", "quantity")
+    )
     assert_near(ours["price"], prices, 1e-13)
     # money has nine decimals, which an account that is nearly ruined feels
     assert_near(ours["quantity"], quantities, 1e-9, 1e-8)
@@ -99,9 +101,7 @@ def test_no_fill_differs_from_the_exact_broker() -> None:
 @pytest.mark.parametrize(
     "parts", [{"allocation": "equal"}, {"allocation": "shares", "shares": {"A": 0.5, "B": 0.3}}]
 )
-def test_no_fill_with_parts_of_the_account_differs_from_the_exact_broker(
-    parts: dict[str, Any],
-) -> None:
+def test_no_fill_with_parts_of_the_account_differs_from_the_exact_broker(parts: dict[str, Any]) -> None:
     counts = [compared(seed, **parts)[0] for seed in range(20, 26)]
 
     assert sum(counts) > 200

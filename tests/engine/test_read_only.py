@@ -46,8 +46,7 @@ def outcome(
 
 
 @pytest.mark.parametrize(
-    "strategy",
-    [EmaCross(5, 12, allow_short=True), Confluence(confidence_threshold=0.2), EveryOrder()],
+    "strategy", [EmaCross(5, 12, allow_short=True), Confluence(confidence_threshold=0.2), EveryOrder()]
 )
 @pytest.mark.parametrize("name", ["A", "ZZZ", "BTC/USDT:USDT"])
 def test_nothing_changes_by_its_being_there(strategy: Any, name: str) -> None:
@@ -58,10 +57,7 @@ def test_nothing_changes_by_its_being_there(strategy: Any, name: str) -> None:
 
     for batch in (1, 100_000):
         beside = outcome(
-            strategy,
-            [*markets, Market(name, read_only=True)],
-            [tapes[place] for place in places],
-            batch,
+            strategy, [*markets, Market(name, read_only=True)], [tapes[place] for place in places], batch
         )
         assert beside == alone
 
@@ -81,9 +77,7 @@ class OnlyWhenRising:
 
 def test_it_is_read_and_never_asked_about() -> None:
     markets = [Market("ETH", **FREE), Market("BTC", read_only=True)]
-    engine = Engine(
-        EngineSpec(markets, OnlyWhenRising(), "1h", "1h", settings=Settings("fraction"))
-    )
+    engine = Engine(EngineSpec(markets, OnlyWhenRising(), "1h", "1h", settings=Settings("fraction")))
 
     report = engine.step(interleave([READ, OURS[0]]))
 

@@ -47,11 +47,9 @@ def maintenance_rate(market: dict[str, Any], notional: Decimal) -> Decimal:
     return market.get("maintenance_rate", ZERO) + slope * beyond  # type: ignore[no-any-return]
 
 
-def fee_of(
-    market: dict[str, Any], notional: Decimal, rate: Decimal, unit: Decimal = UNIT
-) -> Decimal:
+def fee_of(market: dict[str, Any], notional: Decimal, rate: Decimal, unit: Decimal = UNIT) -> Decimal:
     """Return what a fill pays, liquidations aside."""
-    return money(max(notional * rate + market.get("fee_fixed", ZERO), market.get("fee_minimum", ZERO)), unit)  # fmt: skip
+    return money(max(notional * rate + market.get("fee_fixed", ZERO), market.get("fee_minimum", ZERO)), unit)
 
 
 def fee_reserve(market: dict[str, Any]) -> Decimal:
@@ -131,11 +129,7 @@ def cross_prices(cash: Decimal, held: list[Held], at_open: bool) -> dict[str, De
         weights = dict.fromkeys(weights, Decimal(1))
         total = sum((h.quantity * prices[h.symbol] for h in held if h.trades), ZERO)
     share = equity(way) / total
-    return {
-        h.symbol: prices[h.symbol] * (1 - h.side * weights[h.symbol] * share)
-        for h in held
-        if h.trades
-    }
+    return {h.symbol: prices[h.symbol] * (1 - h.side * weights[h.symbol] * share) for h in held if h.trades}
 
 
 class LimitRules:
@@ -186,11 +180,7 @@ class LimitRules:
             self.met.append((REFUSED_DRAWDOWN, close_ms, until))
             return REASON_DRAWDOWN
         loss = self.day_first - equity
-        if (
-            limits.daily_loss
-            and loss >= exact(limits.daily_loss) * self.day_first
-            and not is_day_told
-        ):
+        if limits.daily_loss and loss >= exact(limits.daily_loss) * self.day_first and not is_day_told:
             until = (self.day + 1) * DAY_MS
             self.equity_lock = (REFUSED_DAILY_LOSS, until)
             self.met.append((REFUSED_DAILY_LOSS, close_ms, until))
@@ -215,8 +205,7 @@ class LimitRules:
         left = max(0, self.limits.open_positions - n_open)
         ranks = {symbol: (plan["confidence"], plan["last"]) for symbol, plan in plans.items()}
         fitting = {
-            symbol: sum(other >= rank for other in ranks.values()) <= left
-            for symbol, rank in ranks.items()
+            symbol: sum(other >= rank for other in ranks.values()) <= left for symbol, rank in ranks.items()
         }
         return {symbol: plan for symbol, plan in plans.items() if fitting[symbol]}
 
@@ -224,7 +213,7 @@ class LimitRules:
         """Return the group of a symbol, None for none."""
         return next((group for group in self.limits.groups if symbol in group.symbols), None)
 
-    def group_room(self, symbol: str, equity: Decimal, notionals: dict[str, Decimal]) -> Decimal | None:  # fmt: skip
+    def group_room(self, symbol: str, equity: Decimal, notionals: dict[str, Decimal]) -> Decimal | None:
         """Return the notional that its group leaves to a symbol, None for any; notionals: of what is held."""
         group = self.group_of(symbol)
         if group is None:

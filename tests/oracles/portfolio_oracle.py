@@ -129,7 +129,7 @@ class Oracle:
         days = range(self.day - 30, self.day)
         self.volume = sum((self.traded.get(day, ZERO) for day in days), ZERO)
         symbols = self.random.sample(sorted(rows), len(rows))
-        due = {s: self.orders.pop(s) for s in symbols if self.orders.get(s, {}).get("ready", k + 1) <= k}  # fmt: skip
+        due = {s: self.orders.pop(s) for s in symbols if self.orders.get(s, {}).get("ready", k + 1) <= k}
         if self.is_cross:
             self.liquidate_all(k, rows, at_open=True)
         for symbol in symbols:
@@ -146,7 +146,7 @@ class Oracle:
         market, notional = self.markets[symbol], quantity * price
         if self.portfolio.fees is None:
             return fee_of(market, notional, market["taker_fee_rate"], self.unit)
-        said = self.portfolio.fees[1](notional, price, quantity, False, market["taker_fee_rate"], self.volume)  # fmt: skip
+        said = self.portfolio.fees[1](notional, price, quantity, False, market["taker_fee_rate"], self.volume)
         return money(said, self.unit)
 
     def note(self, fill: Fill) -> None:
@@ -225,7 +225,9 @@ class Oracle:
                 stop = position["stop"]
                 if stop and side * (worst - stop) < 0:
                     worst = side * min(side * opened, side * stop)
-            found.append(Held(symbol, side, abs(quantity), self.entries[symbol], rate, opened, worst, symbol in rows))  # fmt: skip
+            found.append(
+                Held(symbol, side, abs(quantity), self.entries[symbol], rate, opened, worst, symbol in rows)
+            )
         prices = cross_prices(self.cash, found, at_open)
         if prices is None:
             return
@@ -281,11 +283,7 @@ class Oracle:
                 plan = self.plan(symbol, order, exact(rows[symbol]["open"]), worth, gross, net)
                 if plan is not None:
                     last = self.last[symbol]
-                    plans[symbol] = {
-                        **plan,
-                        "confidence": order["decision"].confidence,
-                        "last": last,
-                    }
+                    plans[symbol] = {**plan, "confidence": order["decision"].confidence, "last": last}
         plans = self.limits.places(len(self.held), plans)
         self.cut_to_groups(plans)
         total = sum((plan["share"] for plan in plans.values()), ZERO)
@@ -437,4 +435,9 @@ class Oracle:
             self.orders[symbol] = {"target": FLAT, "ready": k + 1, "reason": closing}
         elif target != side:
             ready = k + 1 + self.settings.latency_bars
-            self.orders[symbol] = {"target": target, "ready": ready, "reason": REASON_SIGNAL, "decision": wish}  # fmt: skip
+            self.orders[symbol] = {
+                "target": target,
+                "ready": ready,
+                "reason": REASON_SIGNAL,
+                "decision": wish,
+            }

@@ -72,5 +72,15 @@ def as_dicts(events: Rows) -> list[dict[str, object]]:
 
 
 EVENT_COLUMNS = (
-    "known_bar", "kind", "scale", "side", "bar", "level", "top", "bottom", "strength", "reference", "tag",
-)  # fmt: skip
+    "known_bar",
+    "kind",
+    "scale",
+    "side",
+    "bar",
+    "level",
+    "top",
+    "bottom",
+    "strength",
+    "reference",
+    "tag",
+)

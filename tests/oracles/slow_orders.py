@@ -149,10 +149,7 @@ class SlowBook:
             self.told.append(("refused", ""))
             return
         at = self.candle + 1 + self.rules.latency
-        if (
-            at not in {due for due, _, _ in self.moves}
-            and len({due for due, _, _ in self.moves}) == 16
-        ):
+        if at not in {due for due, _, _ in self.moves} and len({due for due, _, _ in self.moves}) == 16:
             self.told.append(("refused", ""))
             return
         self.moves.append((at, name, price))
@@ -329,9 +326,7 @@ class SlowBook:
             self.fill(what, price, is_maker, leg, True, True)
         return price
 
-    def ahead(
-        self, price: Decimal, end: Decimal, leg: int, close: Decimal
-    ) -> list[tuple[Decimal, int, Any]]:
+    def ahead(self, price: Decimal, end: Decimal, leg: int, close: Decimal) -> list[tuple[Decimal, int, Any]]:
         """Return what lies on the way: how far, which comes first at one price, and what it is."""
         waiting: list[tuple[Decimal, int, int | None, int, Any, Decimal]] = []
         if self.position and self.stop is not None:
@@ -369,9 +364,7 @@ class SlowBook:
 
     def market(self, price: Decimal, side: int) -> Decimal:
         how = ROUND_CEILING if side > 0 else ROUND_FLOOR
-        return max(
-            rounded(price * (1 + side * self.rules.cost), self.rules.tick, how), self.rules.tick
-        )
+        return max(rounded(price * (1 + side * self.rules.cost), self.rules.tick, how), self.rules.tick)
 
     def leave(self, level: Decimal, is_stop: bool) -> None:
         price = self.market(level, -self.side) if is_stop else level
@@ -450,9 +443,7 @@ class SlowBook:
         self.told.append((self.candle, -side, quantity, price))
         part = self.cost * quantity / abs(self.position)
         self.cash -= quantity * price * rate
-        self.cash += (
-            quantity * price if not self.rules.is_perpetual else side * (quantity * price - part)
-        )
+        self.cash += quantity * price if not self.rules.is_perpetual else side * (quantity * price - part)
         self.cost -= part
         self.position -= side * quantity
         if not self.position:

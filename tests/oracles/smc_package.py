@@ -50,12 +50,8 @@ class Package:
             "fvg": smc.fvg(self.frame),
             "fvg joined": smc.fvg(self.frame, join_consecutive=True),
             "swings": self.swings,
-            "bos_choch": smc.bos_choch(
-                self.frame, self.swings, close_break=options.get("close_break", True)
-            ),
-            "ob": smc.ob(
-                self.frame, self.swings, close_mitigation=options.get("close_mitigation", False)
-            ),
+            "bos_choch": smc.bos_choch(self.frame, self.swings, close_break=options.get("close_break", True)),
+            "ob": smc.ob(self.frame, self.swings, close_mitigation=options.get("close_mitigation", False)),
             "liquidity": smc.liquidity(self.frame, self.swings),
             "retracements": smc.retracements(self.frame, self.swings),
         }

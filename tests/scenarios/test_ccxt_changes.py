@@ -37,9 +37,14 @@ SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 FIGURES = {"taker": 0.0005, "maker": 0.0002, "precision": {"price": 0.125, "amount": 0.001}}
 LATER = {**FIGURES, "taker": 0.002, "precision": {"price": 0.5, "amount": 0.001}}
 KNOWN = {
-    "is_perpetual": True, "leverage": 5.0, "taker_fee_rate": 0.0005, "maker_fee_rate": 0.0002, "tick_size": 0.125,
-    "lot_size": 0.001, "brackets": (Bracket(50_000.0, 100.0, 0.004), Bracket(9e18, 50.0, 0.01)),
-}  # fmt: skip
+    "is_perpetual": True,
+    "leverage": 5.0,
+    "taker_fee_rate": 0.0005,
+    "maker_fee_rate": 0.0002,
+    "tick_size": 0.125,
+    "lot_size": 0.001,
+    "brackets": (Bracket(50_000.0, 100.0, 0.004), Bracket(9e18, 50.0, 0.01)),
+}
 CROSS = {"name": "ema_cross", "parameters": {"fast": 2, "slow": 3, "allow_short": True}}
 
 
@@ -77,10 +82,8 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(papertape.daemon.feeds.ccxt.markets, name, 60.0)
 
 
-def run(
-    about: Identity, from_minute: int, minutes: float, script: Script, **how: Any
-) -> RunningDaemon:
-    return lived(about, START_MS + from_minute * MINUTE_MS, minutes, script, kind=FakePerpetuals, **how)  # fmt: skip
+def run(about: Identity, from_minute: int, minutes: float, script: Script, **how: Any) -> RunningDaemon:
+    return lived(about, START_MS + from_minute * MINUTE_MS, minutes, script, kind=FakePerpetuals, **how)
 
 
 def true_candles(number: int, first_ms: int, last_ms: int) -> Rows:
@@ -97,8 +100,7 @@ def true_candles(number: int, first_ms: int, last_ms: int) -> Rows:
 def told(state: Path) -> list[tuple[int, int, float, float]]:
     """Return of each change of a market: close of the candle before, number of the symbol, tick, taker's fee."""
     return [
-        (ms, e.symbol, e.figures["tick_size"], e.figures["taker_fee_rate"])
-        for ms, e in changes_of(state)
+        (ms, e.symbol, e.figures["tick_size"], e.figures["taker_fee_rate"]) for ms, e in changes_of(state)
     ]
 
 
@@ -127,11 +129,11 @@ def test_what_the_venue_changes_is_journalled_and_the_next_fill_is_by_it(tmp_pat
     # The same by the formula of the market, and changes that are written down here.
     last_ms = int(daemon.engine.last_open_ms[0])
     candles = [true_candles(n, first_ms, last_ms) for n in range(2)]
-    news = [
-        replace(market, tick_size=0.5, taker_fee_rate=0.002).plain() for market in about.markets
-    ]
-    events = [(at_ms, MarketChange(e.time_ms, n, news[n])) for n, (_, e) in enumerate(changes_of(tmp_path))]  # fmt: skip
-    np.testing.assert_array_equal(journalled(tmp_path)["close"], np.stack([c["close"] for c in candles], 1).ravel())  # fmt: skip
+    news = [replace(market, tick_size=0.5, taker_fee_rate=0.002).plain() for market in about.markets]
+    events = [(at_ms, MarketChange(e.time_ms, n, news[n])) for n, (_, e) in enumerate(changes_of(tmp_path))]
+    np.testing.assert_array_equal(
+        journalled(tmp_path)["close"], np.stack([c["close"] for c in candles], 1).ravel()
+    )
     assert verify_state(tmp_path).is_equal
     assert daemon.engine.digest == replay(about.spec, candles, events=events).engine.digest
 
@@ -143,7 +145,7 @@ def in_force(daemon: RunningDaemon) -> list[tuple[float, float]]:
 
 
 def test_what_was_told_is_kept_by_a_restart_and_by_a_chapter(tmp_path: Path) -> None:
-    slower = {"strategy": {"name": "ema_cross", "parameters": {"fast": 2, "slow": 4, "allow_short": True}}}  # fmt: skip
+    slower = {"strategy": {"name": "ema_cross", "parameters": {"fast": 2, "slow": 4, "allow_short": True}}}
     run(account(tmp_path), 0, 7, says(LATER, after_s=150.0))
     first = told(tmp_path)
     assert [change[1:] for change in first] == [(0, 0.5, 0.002), (1, 0.5, 0.002)]
@@ -155,7 +157,7 @@ def test_what_was_told_is_kept_by_a_restart_and_by_a_chapter(tmp_path: Path) -> 
 
     with Journal.read(tmp_path) as journal:
         newest = next(journal.snapshots())
-        later = journal.all("SELECT price FROM fills WHERE candle_ms >= ?", START_MS + 12 * MINUTE_MS)  # fmt: skip
+        later = journal.all("SELECT price FROM fills WHERE candle_ms >= ?", START_MS + 12 * MINUTE_MS)
     assert later
     assert all(price % 0.5 == 0.0 for (price,) in later)
     assert verify_state(tmp_path).digest == compare_versions(tmp_path).digest == newest.digest
@@ -175,7 +177,7 @@ def test_a_cost_that_a_chapter_says_holds_from_its_first_candle(tmp_path: Path) 
     with Journal.read(tmp_path) as journal:
         (begins_ms,) = journal.one("SELECT time_ms FROM chapters")
         fills = journal.all("SELECT notional, fee FROM fills WHERE candle_ms >= ?", begins_ms)
-        rows = journal.all("SELECT time_ms, symbol, before, after FROM changes WHERE before = 0.002")  # fmt: skip
+        rows = journal.all("SELECT time_ms, symbol, before, after FROM changes WHERE before = 0.002")
     assert in_force(daemon) == [(0.5, 0.0005)] * 2
     assert rows == [(begins_ms, symbol, 0.002, 0.0005) for symbol in SYMBOLS]
     assert len(fills) > 3
@@ -184,12 +186,10 @@ def test_a_cost_that_a_chapter_says_holds_from_its_first_candle(tmp_path: Path) 
 
 def lower(leverage: float) -> tuple[dict[str, Any], ...]:
     """Return a table of leverage as the library has it."""
-    return ({"minNotional": 0, "maxNotional": None, "maintenanceMarginRate": 0.01, "maxLeverage": leverage},)  # fmt: skip
+    return ({"minNotional": 0, "maxNotional": None, "maintenanceMarginRate": 0.01, "maxLeverage": leverage},)
 
 
-def test_tiers_that_never_answer_leave_margins_as_they_are_and_the_rest_is_followed(
-    tmp_path: Path,
-) -> None:
+def test_tiers_that_never_answer_leave_margins_as_they_are_and_the_rest_is_followed(tmp_path: Path) -> None:
     """First the table becomes another; from the next start on it is not told any more, and the fees change."""
 
     async def other_table(venue: FakeExchange, clock: Clock) -> None:
@@ -209,9 +209,13 @@ def test_tiers_that_never_answer_leave_margins_as_they_are_and_the_rest_is_follo
 
     def brackets() -> list[tuple[float, float, list[float]]]:
         return [
-            (e.figures["tick_size"], e.figures["taker_fee_rate"], [row["leverage"] for row in e.figures["brackets"]])
+            (
+                e.figures["tick_size"],
+                e.figures["taker_fee_rate"],
+                [row["leverage"] for row in e.figures["brackets"]],
+            )
             for _, e in changes_of(tmp_path)
-        ]  # fmt: skip
+        ]
 
     run(account(tmp_path), 0, 4, other_table)
     first = [(0.125, 0.0005, [40.0])] * 2
@@ -226,10 +230,15 @@ def test_tiers_that_never_answer_leave_margins_as_they_are_and_the_rest_is_follo
 
     with Journal.read(tmp_path) as journal:
         said = journal.all("SELECT detail FROM notices WHERE kind = 'venue' ORDER BY id")
-    silence = "leverage tiers: okx fetch_leverage_tiers: okx GET /leverage-tiers; margins stay as they are known"
+    silence = (
+        "leverage tiers: okx fetch_leverage_tiers: okx GET /leverage-tiers; margins stay as they are known"
+    )
     assert [detail for (detail,) in said] == [
-        silence, silence, silence, "leverage tiers: the venue tells them again",
-    ]  # fmt: skip
+        silence,
+        silence,
+        silence,
+        "leverage tiers: the venue tells them again",
+    ]
     assert verify_state(tmp_path).is_equal
 
 
@@ -248,9 +257,7 @@ def test_an_account_that_says_its_margins_asks_for_no_tiers(tmp_path: Path) -> N
         assert journal.all("SELECT detail FROM notices WHERE kind = 'venue'") == []
 
 
-def test_a_row_of_the_configuration_that_an_outage_passed_over_holds_from_its_time(
-    tmp_path: Path,
-) -> None:
+def test_a_row_of_the_configuration_that_an_outage_passed_over_holds_from_its_time(tmp_path: Path) -> None:
     """As of a daemon that was there: what is backfilled from 10:23 on fills by it, and nothing before."""
     old = {"start": "2026-01-01", "maker_fee_rate": 0.0003}  # holds before the first candle
     row = {"start": "2026-11-23T10:23:00", "taker_fee_rate": 0.003, "tick_size": 0.5}

@@ -34,10 +34,7 @@ SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 def account(state: Path) -> Identity:
     """Return an account that is in the market nearly always."""
     values = {
-        "strategy": {
-            "name": "ema_cross",
-            "parameters": {"fast": 2, "slow": 3, "allow_short": True},
-        },
+        "strategy": {"name": "ema_cross", "parameters": {"fast": 2, "slow": 3, "allow_short": True}},
         "account": {"sizing": "fraction"},
         "data": {"timeframe": "1m"},
         "live": {"venue": "binance", "symbols": SYMBOLS, "history_bars": 40},
@@ -94,7 +91,10 @@ def test_what_is_held_in_a_symbol_that_goes_is_closed_at_the_last_price(
 
 async def inactive(venue: FakeExchange, clock: Clock) -> None:
     """No trade and no word of it from 10:22 on, and the catalogue says that it is not active."""
-    venue.ends_ms, venue.inactive = {"ETH/USDT": START_MS // MINUTE_MS * MINUTE_MS + 7 * MINUTE_MS}, {"ETH/USDT"}  # fmt: skip
+    venue.ends_ms, venue.inactive = (
+        {"ETH/USDT": START_MS // MINUTE_MS * MINUTE_MS + 7 * MINUTE_MS},
+        {"ETH/USDT"},
+    )
 
 
 def test_what_is_held_in_a_market_that_stays_inactive_is_closed_once(

@@ -23,16 +23,7 @@ from papertape.replay.exchange.faults import RECOVERABLE
 from papertape.replay.learning.by_hand import fit_from_tape
 from papertape.replay.runtime.clock import Clock
 from papertape.replay.tapes.store import Tape
-from tests.support.streams import (
-    Scenario,
-    halts_of,
-    identity,
-    journalled,
-    quiet,
-    replayed,
-    streamed,
-    tape,
-)
+from tests.support.streams import Scenario, halts_of, identity, journalled, quiet, replayed, streamed, tape
 
 MINUTE_MS = 60_000
 SEEDS = int(os.environ.get("PAPERTAPE_SEEDS", "120"))
@@ -90,9 +81,7 @@ def assert_undisturbed_or_told(scenario: Scenario, state: Path) -> None:
 
     found = journalled(state)
     with Journal.read(state) as journal:
-        told = journal.all(
-            "SELECT symbol, open_ms FROM notices WHERE kind IN ('unconfirmed', 'correction')"
-        )
+        told = journal.all("SELECT symbol, open_ms FROM notices WHERE kind IN ('unconfirmed', 'correction')")
     for number, one in enumerate(scenario.tapes):
         rows = found[found["symbol"] == number]
         assert rows["open_ms"].tolist() == one.candles["open_ms"].tolist()
@@ -164,9 +153,7 @@ def test_hours_without_the_venue_over_midnight_with_every_concept_on(tmp_path: P
     assert_undisturbed(scenario, tmp_path)
 
 
-def test_a_model_that_takes_over_during_an_outage_is_in_force_where_the_journal_says(
-    tmp_path: Path,
-) -> None:
+def test_a_model_that_takes_over_during_an_outage_is_in_force_where_the_journal_says(tmp_path: Path) -> None:
     history = tape("AAA", 2_000, 11)
     artefact = fit_from_tape(history, "1m", horizon_bars=5)
     rows = history.candles[-60:].copy()
@@ -179,9 +166,7 @@ def test_a_model_that_takes_over_during_an_outage_is_in_force_where_the_journal_
         told.append(await daemon.offer(NewModel(1, artefact)))
         await asyncio.Event().wait()
 
-    scenario = Scenario(
-        (later,), faults=Faults.single("down", 20 * MINUTE_MS, 15 * MINUTE_MS), beside=swap
-    )
+    scenario = Scenario((later,), faults=Faults.single("down", 20 * MINUTE_MS, 15 * MINUTE_MS), beside=swap)
 
     daemon = streamed(scenario, tmp_path)
 

@@ -112,9 +112,7 @@ def test_a_later_trade_proves_a_hole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("symbol", ["", "BBB"])
 @pytest.mark.parametrize("candles", ["stream", "trades"])
-def test_a_silent_stream_makes_no_candle_at_the_deadline(
-    candles: str, symbol: str, tmp_path: Path
-) -> None:
+def test_a_silent_stream_makes_no_candle_at_the_deadline(candles: str, symbol: str, tmp_path: Path) -> None:
     """Heard last a quarter into the minute, history down until 15 s after its end: what was seen is not the candle."""
     faults = Faults.single("blind", 75_000, 60_000, symbol=symbol)
     scenario = Scenario((BUSY, tape("BBB", 24, 4)), candles=candles, faults=faults)
@@ -139,9 +137,7 @@ def test_what_comes_right_while_an_instant_waits_is_used(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("protocol", ["compact", "legacy"])
-def test_a_late_history_behind_a_cache_is_not_taken_for_a_newer_one(
-    protocol: str, tmp_path: Path
-) -> None:
+def test_a_late_history_behind_a_cache_is_not_taken_for_a_newer_one(protocol: str, tmp_path: Path) -> None:
     """Five seconds behind, equal addresses answered alike for a minute, and no last frames: each look asks anew."""
     faults = Faults.single("missing_final", 0, 900_000)
     for kind, amount in (("rest_lag_partial", 5.0), ("rest_cached", 60.0)):

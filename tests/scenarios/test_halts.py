@@ -91,9 +91,7 @@ def test_no_candle_goes_out_before_its_end_whatever_clock_lies(
     assert_replayable(scenario, daemon, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("kind", "symbol"), [("disruption", "AAA"), ("disruption", ""), ("maintenance", "")]
-)
+@pytest.mark.parametrize(("kind", "symbol"), [("disruption", "AAA"), ("disruption", ""), ("maintenance", "")])
 def test_nothing_fills_and_nothing_is_ordered_while_the_venue_says_that_nothing_trades(
     kind: str, symbol: str, tmp_path: Path
 ) -> None:
@@ -111,7 +109,7 @@ def test_nothing_fills_and_nothing_is_ordered_while_the_venue_says_that_nothing_
     assert fills
     assert not [ms for ms in fills if FIRST_MS + MINUTE_MS <= ms < FIRST_MS + 6 * MINUTE_MS]
     with Journal.read(tmp_path) as journal:
-        refused = journal.all("SELECT time_ms, refused FROM decisions WHERE symbol = 'AAA' AND refused != 0")  # fmt: skip
+        refused = journal.all("SELECT time_ms, refused FROM decisions WHERE symbol = 'AAA' AND refused != 0")
     assert {reason for _, reason in refused} <= {REFUSED_MARKET}
     assert all(FIRST_MS + 2 * MINUTE_MS <= ms <= FIRST_MS + 6 * MINUTE_MS for ms, _ in refused)
     assert_replayable(scenario, daemon, tmp_path)
@@ -125,7 +123,7 @@ def test_a_symbol_that_goes_is_told_within_a_candle_and_the_others_go_on(
     pair = (tape("AAA", 40, 3), tape("BBB", 40, 4))
     switches = Switches(delisted=delisted, delisting=delisting)
     gone_ms = 20 * MINUTE_MS + 30_000
-    scenario = Scenario(pair, faults=Faults.single("delisting", gone_ms, symbol="AAA"), switches=switches)  # fmt: skip
+    scenario = Scenario(pair, faults=Faults.single("delisting", gone_ms, symbol="AAA"), switches=switches)
 
     daemon = streamed(scenario, tmp_path)
 
@@ -133,28 +131,24 @@ def test_a_symbol_that_goes_is_told_within_a_candle_and_the_others_go_on(
     gone, other = rows[rows["symbol"] == 0], rows[rows["symbol"] == 1]
     np.testing.assert_array_equal(other["close"], pair[1].candles["close"])
     assert len(gone) == 40
-    assert not gone["volume"][
-        21:
-    ].any()  # padded by the history until the symbol is known to be gone
+    assert not gone["volume"][21:].any()  # padded by the history until the symbol is known to be gone
     assert (gone["flag_bits"][21 if delisting == "told" else 24 :] & FLAG_ABSENT != 0).all()
-    told = column(tmp_path, "SELECT time_ms FROM notices WHERE symbol = 'AAA' AND detail LIKE 'no longer listed%'")  # fmt: skip
+    told = column(
+        tmp_path, "SELECT time_ms FROM notices WHERE symbol = 'AAA' AND detail LIKE 'no longer listed%'"
+    )
     # A venue that says nothing is found out by the first candle that nobody traded in.
     late_ms = 2_000 if delisting == "told" else 150_000
     assert len(told) == 1
     assert told[0] - FIRST_MS - gone_ms < late_ms
     assert [(halt.cause, halt.symbol) for _, halt in halts_of(tmp_path)] == [(Cause.GONE, 0)]
     assert float(daemon.engine.positions["quantity"][0]) == 0.0
-    (closed,) = (
-        price for price, reason in fills_of(tmp_path, "price") if reason == REASON_DELISTED
-    )
+    (closed,) = (price for price, reason in fills_of(tmp_path, "price") if reason == REASON_DELISTED)
     assert closed == float(gone["close"][20])
     assert_replayable(scenario, daemon, tmp_path)
 
 
 @pytest.mark.parametrize("delisted", ["expired", "unlisted"])
-def test_an_account_starts_again_without_a_symbol_that_is_gone(
-    delisted: Any, tmp_path: Path
-) -> None:
+def test_an_account_starts_again_without_a_symbol_that_is_gone(delisted: Any, tmp_path: Path) -> None:
     pair = (tape("AAA", 40, 3), tape("BBB", 40, 4))
     first = Scenario([one.between(None, FIRST_MS + 19 * MINUTE_MS) for one in pair])
     streamed(first, tmp_path)
@@ -174,9 +168,7 @@ def test_an_account_starts_again_without_a_symbol_that_is_gone(
     assert sum(detail.startswith("no longer listed") for detail in details) == 1
 
 
-def test_a_symbol_may_be_left_out_of_the_configuration_while_nothing_of_it_is_held(
-    tmp_path: Path,
-) -> None:
+def test_a_symbol_may_be_left_out_of_the_configuration_while_nothing_of_it_is_held(tmp_path: Path) -> None:
     pair = (tape("AAA", 40, 3), tape("BBB", 40, 4))
     first = Scenario([one.between(None, FIRST_MS + 19 * MINUTE_MS) for one in pair])
     held = streamed(first, tmp_path).engine.positions["quantity"]
@@ -189,9 +181,7 @@ def test_a_symbol_may_be_left_out_of_the_configuration_while_nothing_of_it_is_he
         streamed(without, tmp_path)
 
 
-def test_a_symbol_that_is_left_out_while_flat_is_absent_and_the_account_goes_on(
-    tmp_path: Path,
-) -> None:
+def test_a_symbol_that_is_left_out_while_flat_is_absent_and_the_account_goes_on(tmp_path: Path) -> None:
     async def flatten(daemon: Any, clock: Any) -> None:
         await clock.sleep(16 * 60.0)
         await daemon.command(Action.KILL)  # flat, and nothing is entered until resumed

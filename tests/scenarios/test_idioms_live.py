@@ -72,9 +72,12 @@ def words(name: str, used: Sequence[Tape], state: str) -> list[str]:
         write_tape(tape, Path(f"{tape.symbol}.parquet"))
         given += ["--tape", f"{tape.symbol}.parquet"]
     settings = {
-        "strategy.name": f"idioms:{name}", "account.sizing": "fraction", "daemon.port": "0",
-        "live.history_bars": span(name).history, "live.tape_times": "recorded",
-    }  # fmt: skip
+        "strategy.name": f"idioms:{name}",
+        "account.sizing": "fraction",
+        "daemon.port": "0",
+        "live.history_bars": span(name).history,
+        "live.tape_times": "recorded",
+    }
     changes = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     return ["run", "--venue", "sim", "--speed", "100000", "--state", state, *given, *changes]
 
@@ -121,8 +124,12 @@ def test_a_user_s_process_trades_one(folder: Path) -> None:
     command = words("BreakEvenKernel", tapes("BreakEven"), "state")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "papertape.daemon.cli", *command],
-        cwd=folder, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"digest {stepped_again(folder / 'state')[1][:16]}" in done.stdout

@@ -56,9 +56,12 @@ def learnt(rows: Dataset) -> bytes:
         "logistic", FEATURES, rows.timeframe, 1, end_ms=int(rows.time_ms[-1]), reference=reference
     )
     tensors = {
-        "mean": mean[None], "scale": scale[None], "coefficients": 20.0 * coefficients, "intercept": np.zeros(1),
+        "mean": mean[None],
+        "scale": scale[None],
+        "coefficients": 20.0 * coefficients,
+        "intercept": np.zeros(1),
         "temperature": np.ones(1),
-    }  # fmt: skip
+    }
     return write_artefact(record, tensors)
 
 
@@ -73,9 +76,13 @@ class FromJournal:
         with Journal.read(self.state) as journal:
             found = gather(self.state, journal, request.due_ms, self.settings, Store(self.state))
         return Attempt(
-            request.due_ms, request.effective_ms, request.trigger, "promoted", "every model is",
+            request.due_ms,
+            request.effective_ms,
+            request.trigger,
+            "promoted",
+            "every model is",
             artefact=learnt(found.rows.until(request.due_ms)),
-        )  # fmt: skip
+        )
 
 
 def assert_learns_as_a_replay(scenario: Scenario, state: Path) -> list[tuple[int, str]]:

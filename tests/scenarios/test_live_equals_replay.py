@@ -51,9 +51,7 @@ def assert_equal(scenario: Scenario, state: Path) -> None:
 
 @pytest.mark.parametrize("candles", ["stream", "trades", "poll"])
 @pytest.mark.parametrize("protocol", ["compact", "legacy", "auto"])
-@pytest.mark.parametrize(
-    "tapes", [PAIR, pytest.param(LONG, marks=pytest.mark.slow)], ids=["short", "long"]
-)
+@pytest.mark.parametrize("tapes", [PAIR, pytest.param(LONG, marks=pytest.mark.slow)], ids=["short", "long"])
 def test_every_protocol_and_source_of_candles(
     tapes: tuple[Tape, ...], protocol: str, candles: str, tmp_path: Path
 ) -> None:
@@ -124,9 +122,7 @@ def test_every_further_question_alone(switches: Switches, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("has_padding", [True, False])
-def test_a_hole_in_the_tape_is_what_the_venue_makes_of_it(
-    has_padding: bool, tmp_path: Path
-) -> None:
+def test_a_hole_in_the_tape_is_what_the_venue_makes_of_it(has_padding: bool, tmp_path: Path) -> None:
     """Padded by the venue it is a flat candle without trades; left out it is declared absent, as a replay does."""
     whole = tape("AAA", 60, 9)
     keep = np.ones(60, bool)

@@ -42,15 +42,24 @@ def tape_of(symbol: str) -> Tape:
 def result() -> Result:
     tapes = [tape_of(symbol) for symbol in FILES]
     return backtest(
-        tapes=tapes, timeframe="1h", strategy="ema_cross", use_ml=False, start="2021-04-20",
+        tapes=tapes,
+        timeframe="1h",
+        strategy="ema_cross",
+        use_ml=False,
+        start="2021-04-20",
         account={"sizing": "fraction", "fixed_fraction": 0.8, "leverage_cap": 5.0, "capital": CAPITAL},
         market={
-            "leverage": LEVERAGE, "maintenance_rate": MAINTENANCE, "liquidation_fee_rate": LIQUIDATION_FEE,
-            "taker_fee_rate": TAKER, "half_spread_rate": 0.0, "slippage_rate": 0.0,
+            "leverage": LEVERAGE,
+            "maintenance_rate": MAINTENANCE,
+            "liquidation_fee_rate": LIQUIDATION_FEE,
+            "taker_fee_rate": TAKER,
+            "half_spread_rate": 0.0,
+            "slippage_rate": 0.0,
         },
         limits={"daily_loss": DAILY, "drawdown": DRAWDOWN, "drawdown_lock_days": LOCK_DAYS},
-        funding={"BTCUSDT": RATES}, report={"sensitivity": False, "random_draws": 0},
-    )  # fmt: skip
+        funding={"BTCUSDT": RATES},
+        report={"sensitivity": False, "random_draws": 0},
+    )
 
 
 def naive(stamps: pd.Series) -> pd.Series:
@@ -125,16 +134,21 @@ def test_a_liquidation_costs_the_margin_and_its_fee(result: Result) -> None:
 def test_funding_is_what_pandas_makes_of_the_same_rates(result: Result) -> None:
     rates = pd.read_parquet(RATES)
     minute = 60_000
-    rates["stamp"] = pd.to_datetime((rates["funding_time"] + minute // 2) // minute * minute, unit="ms").astype("datetime64[ms]")  # fmt: skip
+    rates["stamp"] = pd.to_datetime(
+        (rates["funding_time"] + minute // 2) // minute * minute, unit="ms"
+    ).astype("datetime64[ms]")
     rows = candles_of(*(f"binance-spot_{name}" for name in FILES["BTCUSDT"]))
-    candles = pd.DataFrame({"stamp": pd.to_datetime(rows["open_ms"] + minute, unit="ms").astype("datetime64[ms]"), "close": rows["close"]})  # fmt: skip
+    candles = pd.DataFrame(
+        {
+            "stamp": pd.to_datetime(rows["open_ms"] + minute, unit="ms").astype("datetime64[ms]"),
+            "close": rows["close"],
+        }
+    )
     fills = result.fill_table
     place = result.summary["symbols"].index("BTCUSDT")
-    fills = fills[fills["symbol"] == place].assign(
-        stamp=naive(fills["time"]).astype("datetime64[ms]")
-    )
+    fills = fills[fills["symbol"] == place].assign(stamp=naive(fills["time"]).astype("datetime64[ms]"))
     joined = pd.merge_asof(rates[rates["stamp"] < pd.Timestamp("2023-01-01")], candles, on="stamp")
-    held = pd.merge_asof(joined, fills[["stamp", "position"]], on="stamp", allow_exact_matches=False)  # fmt: skip
+    held = pd.merge_asof(joined, fills[["stamp", "position"]], on="stamp", allow_exact_matches=False)
     expected = (held["position"].fillna(0.0) * held["close"] * held["funding_rate"]).sum()
 
     assert result.summary["funding"]["BTCUSDT"]["settlements"] > 1_000

@@ -20,7 +20,10 @@ from tests.support.streams import Scenario, halts_of, identity, journalled, stre
 
 MINUTE_MS = 60_000
 SEEDS = int(os.environ.get("PAPERTAPE_SEEDS", "120")) // 8
-STRATEGY = {"strategy": {"name": "tests.support.every_order:EveryOrder"}, "account": {"sizing": "risk", "risk_fraction": 0.01}}  # fmt: skip
+STRATEGY = {
+    "strategy": {"name": "tests.support.every_order:EveryOrder"},
+    "account": {"sizing": "risk", "risk_fraction": 0.01},
+}
 # Fifteen candles until the strategy knows a range, then a plan after another.
 LONG = (tape("AAA", 300, 3), tape("BBB", 300, 4))
 HALF = (tape("AAA", 150, 3), tape("BBB", 150, 4))
@@ -58,9 +61,7 @@ def assert_replayed(scenario: Scenario, state: Path, *, is_true: bool = True) ->
     found = journalled(state)
     split = [found[found["symbol"] == number] for number in range(len(scenario.tapes))]
     tapes = [one.candles[scenario.start :] for one in scenario.tapes]
-    run = replay(
-        identity(scenario, state).spec, tapes if is_true else split, events=halts_of(state)
-    )
+    run = replay(identity(scenario, state).spec, tapes if is_true else split, events=halts_of(state))
     assert daemon.engine.digest == run.engine.digest
     assert daemon.engine.snapshot() == run.engine.snapshot()
     orders = orders_in(state, run.engine.symbols)
@@ -97,9 +98,7 @@ def test_every_order_by_every_protocol_and_with_latency(
     assert len(assert_replayed(scenario, tmp_path)) > 100
 
 
-EACH = [
-    pytest.param(kind, marks=[] if kind == "abort" else [pytest.mark.slow]) for kind in RECOVERABLE
-]
+EACH = [pytest.param(kind, marks=[] if kind == "abort" else [pytest.mark.slow]) for kind in RECOVERABLE]
 
 
 @pytest.mark.parametrize("kind", EACH)

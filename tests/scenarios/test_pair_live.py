@@ -23,15 +23,11 @@ MISSING = (*range(30, 36), 41, 50)
 
 
 @pytest.mark.parametrize("source", ["stream", "poll"])
-def test_a_leg_that_does_not_come_is_absent_and_the_other_goes_on(
-    source: str, tmp_path: Path
-) -> None:
+def test_a_leg_that_does_not_come_is_absent_and_the_other_goes_on(source: str, tmp_path: Path) -> None:
     """What the venue has no candle of is declared absent in time; the values joined then are those of a replay with the hole."""
     pair = (tape("AAA", N, 3), quiet(tape("BBB", N, 4), *MISSING, has_rows=False))
     switches = Switches(has_padding=False)
-    scenario = Scenario(
-        pair, candles=source, switches=switches, features=(), sections={"strategy": STRATEGY}
-    )
+    scenario = Scenario(pair, candles=source, switches=switches, features=(), sections={"strategy": STRATEGY})
 
     daemon = streamed(scenario, tmp_path)
 
@@ -49,7 +45,10 @@ ROWS["flag_bits"][1::14] |= FLAG_ABSENT  # of the second market every seventh
 
 
 def run(state: Path, rows: Rows, other: str = "BBB") -> RunningDaemon:
-    about = identity(strategy={"name": "tests.support.pair:Pair", "parameters": {"other": other}}, daemon={"state": str(state)})  # fmt: skip
+    about = identity(
+        strategy={"name": "tests.support.pair:Pair", "parameters": {"other": other}},
+        daemon={"state": str(state)},
+    )
     return asyncio.run(serve(about, recorded(rows, 20), Hooks(), is_virtual=True))
 
 
@@ -69,9 +68,7 @@ def test_live_is_the_replay_also_when_it_starts_anew(tmp_path: Path) -> None:
 
 def test_a_start_that_cannot_be_begins_no_account(tmp_path: Path) -> None:
     """The symbol is none of the run's; what stands in the folder then is no account that would refuse the right one."""
-    with pytest.raises(
-        ConfigError, match="BBC is not among the symbols of this run: did you mean 'BBB'"
-    ):
+    with pytest.raises(ConfigError, match="BBC is not among the symbols of this run: did you mean 'BBB'"):
         run(tmp_path, ROWS, other="BBC")
 
     assert int(run(tmp_path, ROWS).engine.account[0].trades) > 5

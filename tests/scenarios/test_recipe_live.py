@@ -22,7 +22,7 @@ run, folder, undisturbed = fixtures_of(recipe_crashes)
 
 def trained(undisturbed: Undisturbed) -> list[dict[str, Any]]:
     """Return the attempts that brought a model, by the columns of `everything`."""
-    names = ("number", "due_ms", "effective_ms", "cause", "outcome", "reason", "champion", "version", "gate")  # fmt: skip
+    names = ("number", "due_ms", "effective_ms", "cause", "outcome", "reason", "champion", "version", "gate")
     rows = [dict(zip(names, row, strict=True)) for row in undisturbed.tables["attempts"]]  # type: ignore[call-overload]
     return [row for row in rows if row["version"]]
 
@@ -34,7 +34,7 @@ def at_turns(undisturbed: Undisturbed) -> list[str]:
     The commits are counted: the two that follow an attempt's beginning are its end and what the store is told of it.
     """
     points, chosen = undisturbed.points, []
-    turns = [n for n, row in enumerate(trained(undisturbed)) if row["outcome"] in ("promoted", "demoted")]  # fmt: skip
+    turns = [n for n, row in enumerate(trained(undisturbed)) if row["outcome"] in ("promoted", "demoted")]
     stored = [place for place, point in enumerate(points) if point.startswith("model.stored")]
     for turn in (turns[0], turns[-1]):
         place = stored[turn]
@@ -44,9 +44,7 @@ def at_turns(undisturbed: Undisturbed) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def test_a_recipe_that_passes_and_fades_decides_live_as_in_a_replay(
-    undisturbed: Undisturbed,
-) -> None:
+def test_a_recipe_that_passes_and_fades_decides_live_as_in_a_replay(undisturbed: Undisturbed) -> None:
     rows = trained(undisturbed)
     assert [row["outcome"] for row in rows] == OUTCOMES
     assert [row["champion"] for row in rows] == [0, 0, 0, 3, 4, 5, 5, 5]

@@ -41,12 +41,7 @@ def about(state: Path, **signals: Any) -> Identity:
         update={
             "signals": kept.signals.model_copy(update=asked),
             "learning": kept.learning.model_copy(
-                update={
-                    "policy": "newest",
-                    "label": "bracket",
-                    "no_trade": False,
-                    "horizon_bars": 4,
-                }
+                update={"policy": "newest", "label": "bracket", "no_trade": False, "horizon_bars": 4}
             ),
             "drift": kept.drift.model_copy(update={"is_watched": True, "check_bars": 24}),
         }
@@ -75,8 +70,10 @@ def lived(state: Path, batch: int, stops: tuple[int, ...] = ()) -> RunningDaemon
 
 def told(state: Path) -> dict[str, list[Any]]:
     with Journal.read(state) as journal:
-        attempts = journal.all("SELECT due_ms, effective_ms, outcome, reason, version, gate FROM attempts ORDER BY id")  # fmt: skip
-        looks = journal.all("SELECT time_ms, version, level, detail FROM drift_checks ORDER BY time_ms")  # fmt: skip
+        attempts = journal.all(
+            "SELECT due_ms, effective_ms, outcome, reason, version, gate FROM attempts ORDER BY id"
+        )
+        looks = journal.all("SELECT time_ms, version, level, detail FROM drift_checks ORDER BY time_ms")
     return {"attempts": attempts, "looks": looks}
 
 
@@ -110,7 +107,7 @@ def test_attempts_and_models_are_those_of_a_replay(
         assert (row[2], row[3]) == (again.outcome, again.reason)
         live, gate = json.loads(row[5]), json.loads(json.dumps(again.gate))
         assert live == gate
-        model, other = read_artefact(ModelStore(state / "models").read(row[4])), read_artefact(again.artefact)  # fmt: skip
+        model, other = read_artefact(ModelStore(state / "models").read(row[4])), read_artefact(again.artefact)
         assert model.record.asks == "signal"
         assert model.record.label == other.record.label
         for name, tensor in model.tensors.items():
@@ -142,7 +139,7 @@ def test_the_watch_sees_inputs_and_no_error_live_as_in_a_replay(
     stopped: tuple[Path, RunningDaemon], walked: Walked
 ) -> None:
     state, _ = stopped
-    looks = [(ms, version, level, json.loads(detail)) for ms, version, level, detail in told(state)["looks"]]  # fmt: skip
+    looks = [(ms, version, level, json.loads(detail)) for ms, version, level, detail in told(state)["looks"]]
     measured = [detail for _, version, _, detail in looks if version and detail]
 
     assert measured
@@ -150,7 +147,5 @@ def test_the_watch_sees_inputs_and_no_error_live_as_in_a_replay(
     levels = {level for _, version, level, _ in looks if version}
     assert levels == {0} | {1 for look in walked.summary["drift"] if look["level"] == "warn"}
     asked_otherwise = about(state, model_asks="side")
-    with pytest.raises(
-        ConfigError, match=r"signals\.model_asks: 'side' is not 'signal', with which"
-    ):
+    with pytest.raises(ConfigError, match=r"signals\.model_asks: 'side' is not 'signal', with which"):
         same_account(about(state), asked_otherwise)

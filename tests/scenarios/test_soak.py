@@ -50,9 +50,7 @@ def soak(hours: float, state: Path) -> np.ndarray[Any, Any]:
                 text = await answer.text()
             assert answer.status == 200
             files = len(os.listdir("/proc/self/fd"))
-            rows.append(
-                (resident_mb(), files, len(asyncio.all_tasks()), text.count("# TYPE papertape_"))
-            )
+            rows.append((resident_mb(), files, len(asyncio.all_tasks()), text.count("# TYPE papertape_")))
 
     scenario = Scenario([tape(name, n, seed) for seed, name in enumerate("ABCDE")], beside=scrape)
     about = identity(scenario, state)

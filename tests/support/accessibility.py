@@ -27,9 +27,7 @@ async def violations(tab: Tab) -> list[dict[str, Any]]:
     """Return every rule of axe-core that the page breaks, with the elements that do."""
     tab.patience_s = PATIENCE_S
     await tab.call("Runtime.evaluate", expression=AXE.read_text(encoding="utf-8"))
-    found = await tab.call(
-        "Runtime.evaluate", expression=_FOUND, awaitPromise=True, returnByValue=True
-    )
+    found = await tab.call("Runtime.evaluate", expression=_FOUND, awaitPromise=True, returnByValue=True)
     assert "exceptionDetails" not in found, found
     return list(json.loads(found["result"]["value"]))
 
@@ -40,15 +38,24 @@ async def press(tab: Tab, key: str, modifiers: int = 0) -> None:
     text = {"Enter": "\r", " ": " "}.get(key, "")
     for kind in ("keyDown", "keyUp"):
         await tab.call(
-            "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key], modifiers=modifiers,
+            "Input.dispatchKeyEvent",
+            type=kind,
+            key=key,
+            code=key,
+            windowsVirtualKeyCode=codes[key],
+            modifiers=modifiers,
             **({"text": text} if text and kind == "keyDown" else {}),
-        )  # fmt: skip
+        )
 
 
 async def tabbed(tab: Tab) -> list[str]:
     """Press Tab from the page's top to its end, each stop visibly in focus; return what cannot be reached that way."""
     await tab.value("document.body.tabIndex = -1, document.body.focus(), scrollTo(0, 0), 1")
-    names = json.loads(await tab.value(f"JSON.stringify({REACHABLE}.map((n) => n.tagName + ' ' + (n.id || n.textContent.slice(0, 20))))"))  # fmt: skip
+    names = json.loads(
+        await tab.value(
+            f"JSON.stringify({REACHABLE}.map((n) => n.tagName + ' ' + (n.id || n.textContent.slice(0, 20))))"
+        )
+    )
     reached: set[int] = set()
     for _ in range(2 * len(names)):
         await press(tab, "Tab")

@@ -16,9 +16,7 @@ from papertape.engine.spec import Market
 FIRST_MS = 1_700_006_400_000
 
 
-def account(
-    state: Path, symbols: tuple[str, ...] = ("AAA", "BBB"), frame_ms: int = MINUTE_MS
-) -> ApiAccount:
+def account(state: Path, symbols: tuple[str, ...] = ("AAA", "BBB"), frame_ms: int = MINUTE_MS) -> ApiAccount:
     """Return an account on these symbols, of one-minute candles."""
     markets = tuple(Market(symbol, is_perpetual=True, tick_size=0.01) for symbol in symbols)
     return ApiAccount(state, "test", "confluence", frame_ms, MINUTE_MS, 10_000.0, markets)
@@ -60,10 +58,12 @@ def journal_of(state: Path, parts: list[Rows], batch: int = 500) -> None:
     step = batch * len(parts)
     state.mkdir(parents=True, exist_ok=True)
     with Journal.open(state, 0) as journal:
-        journal.commit([
-            lambda j, part=rows[start : start + step]: j.add_input(encode(part), 0)
-            for start in range(0, len(rows), step)
-        ])  # fmt: skip
+        journal.commit(
+            [
+                lambda j, part=rows[start : start + step]: j.add_input(encode(part), 0)
+                for start in range(0, len(rows), step)
+            ]
+        )
 
 
 def multiply(state: Path, table: str, n: int) -> None:
@@ -79,6 +79,8 @@ def multiply(state: Path, table: str, n: int) -> None:
             (*row[:place], top + step * (1 + i), *row[place + 1 :])
             for i, row in enumerate(itertools.islice(itertools.cycle(rows), n))
         )
-        journal.commit([
-            lambda j: j.connection.executemany(f"INSERT INTO {table} VALUES ({marks})", made)  # noqa: S608
-        ])  # fmt: skip
+        journal.commit(
+            [
+                lambda j: j.connection.executemany(f"INSERT INTO {table} VALUES ({marks})", made)  # noqa: S608
+            ]
+        )

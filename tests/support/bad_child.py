@@ -61,9 +61,7 @@ elif HOW == "deaf":
 elif HOW.startswith("straggler"):
     from papertape.replay.learning.jobs.trainer import train_model
 
-    kept = (
-        os.dup(1) if HOW == "straggler_that_talks" else None
-    )  # otherwise its output ends with its work
+    kept = os.dup(1) if HOW == "straggler_that_talks" else None  # otherwise its output ends with its work
     real(train_model)
     if kept is not None:
         os.write(kept, b"still here\n")

@@ -56,10 +56,17 @@ def futures_info(symbols: list[str]) -> dict[str, Any]:
     }
     return exchange_info([]) | {
         "symbols": [
-            of_all | {"symbol": each, "pair": each, "status": "TRADING", "baseAsset": each.removesuffix("USDT"), "filters": []}
+            of_all
+            | {
+                "symbol": each,
+                "pair": each,
+                "status": "TRADING",
+                "baseAsset": each.removesuffix("USDT"),
+                "filters": [],
+            }
             for each in symbols
         ]
-    }  # fmt: skip
+    }
 
 
 class BinanceServer:
@@ -134,9 +141,7 @@ class BinanceServer:
             for t in times[: min(int(query["limit"]), self.cap)]
         ]
 
-    def state(
-        self, open_ms: int, step: int = MINUTE_MS
-    ) -> tuple[float, float, float, float, float]:
+    def state(self, open_ms: int, step: int = MINUTE_MS) -> tuple[float, float, float, float, float]:
         """Return what is known now of a bar: half of its volume and range until its last two seconds."""
         opens, high, low, close, volume = bar_of(open_ms)
         if self.clock.now_ms() >= open_ms + step - 2_000:
@@ -171,8 +176,14 @@ class BinanceServer:
                 symbol = name.partition("@")[0].upper()
                 open_ms = now_ms // MINUTE_MS * MINUTE_MS
                 values = zip("ohlcv", map(str, self.state(open_ms)), strict=True)
-                kline = {"t": open_ms, "T": open_ms + MINUTE_MS - 1, "s": symbol, "i": "1m",
-                         "x": False, **dict(values)}  # fmt: skip
+                kline = {
+                    "t": open_ms,
+                    "T": open_ms + MINUTE_MS - 1,
+                    "s": symbol,
+                    "i": "1m",
+                    "x": False,
+                    **dict(values),
+                }
                 await socket.send_json({"e": "kline", "E": now_ms, "s": symbol, "k": kline})
 
     async def hang_up(self, code: int | None) -> None:

@@ -14,12 +14,16 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or ""
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-needs_browser = pytest.mark.skipif(
-    not CHROMIUM, reason="no chromium on this machine to open the page with"
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
 )
+needs_browser = pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine to open the page with")
 
 # What is wider than its place and cannot be seen without pushing it about.
 CUT = """[...document.querySelectorAll("main *")].filter((n) => n.clientWidth > 0 && n.scrollWidth > n.clientWidth + 1
@@ -29,9 +33,19 @@ CUT = """[...document.querySelectorAll("main *")].filter((n) => n.clientWidth > 
 def open_in_browser(page: Path, profile: Path, query: str = "") -> str:
     """Return the page's DOM after its scripts have run."""
     done = subprocess.run(
-        [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "--virtual-time-budget=10000", "--dump-dom", f"{page.as_uri()}{query}"],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+        [
+            CHROMIUM,
+            *FLAGS,
+            f"--user-data-dir={profile}",
+            "--virtual-time-budget=10000",
+            "--dump-dom",
+            f"{page.as_uri()}{query}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     return done.stdout
 
 
@@ -53,10 +67,7 @@ class Tab:
             said = await self._socket.receive_json(timeout=self.patience_s)
             if said.get("method") == "Runtime.exceptionThrown":
                 self.errors.append(str(said["params"]["exceptionDetails"]))
-            if (
-                said.get("method") == "Log.entryAdded"
-                and said["params"]["entry"]["level"] == "error"
-            ):
+            if said.get("method") == "Log.entryAdded" and said["params"]["entry"]["level"] == "error":
                 self.errors.append(str(said["params"]["entry"]))
             if said.get("method") == "Network.requestWillBeSent":
                 self.requests.append(str(said["params"]["request"]["url"]))
@@ -76,8 +87,12 @@ class Tab:
         """Open a page, of a file or an address, at a width, and wait until its scripts say that it is drawn."""
         url = page if isinstance(page, str) else page.as_uri()
         await self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )  # fmt: skip
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
         await self.call("Page.navigate", url=f"{url}{query}")
         for _ in range(600):
             drawn = "document.documentElement?.dataset.ready ?? document.documentElement?.dataset.errors"
@@ -110,9 +125,15 @@ class Tab:
 async def browser_tab(profile: Path) -> AsyncIterator[Tab]:
     """Run a browser with an empty profile and give one of its pages."""
     browser = await asyncio.create_subprocess_exec(
-        CHROMIUM, *FLAGS, "--hide-scrollbars", "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank",
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        CHROMIUM,
+        *FLAGS,
+        "--hide-scrollbars",
+        "--remote-debugging-port=0",
+        f"--user-data-dir={profile}",
+        "about:blank",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         port = await _port(profile / "DevToolsActivePort")
         async with aiohttp.ClientSession() as session:

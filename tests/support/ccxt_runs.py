@@ -79,9 +79,12 @@ def follow(
         prepare(run.venue)
         live = Live(venue="binance", **{"history_bars": 3, **settings})
         feed = CcxtFeed(
-            live, FeedStart(tuple(names), after_ms, run.notices.append, run.stats, tuple(closes), tuple(dropped)), clock,
-            seed=1, exchange=run.venue,
-        )  # fmt: skip
+            live,
+            FeedStart(tuple(names), after_ms, run.notices.append, run.stats, tuple(closes), tuple(dropped)),
+            clock,
+            seed=1,
+            exchange=run.venue,
+        )
         async with asyncio.TaskGroup() as tasks:
             scripted = tasks.create_task(script(run.venue, clock)) if script else None
             await read(run, feed, clock, minutes)

@@ -26,7 +26,7 @@ CROSS = {
 
 def account(state: Path, *, is_after: bool) -> Identity:
     """Return the account before or after the chapter."""
-    return identity(daemon={"state": str(state), "keep_snapshots": 2}, **(CROSS if is_after else {}))  # fmt: skip
+    return identity(daemon={"state": str(state), "keep_snapshots": 2}, **(CROSS if is_after else {}))
 
 
 def undisturbed() -> Engine:

@@ -20,9 +20,7 @@ def covering(items: Sequence[T], rows: Sequence[tuple[Hashable, ...]]) -> list[T
     rows   the settings of each item, as many for each
     """
     varied = [i for i, values in enumerate(zip(*rows, strict=True)) if len(set(values)) > 1]
-    held = [
-        {(at, tuple(row[i] for i in at)) for at in combinations(varied, STRENGTH)} for row in rows
-    ]
+    held = [{(at, tuple(row[i] for i in at)) for at in combinations(varied, STRENGTH)} for row in rows]
     open_choices = set[Hashable]().union(*held)
     chosen: list[int] = []
     while open_choices:

@@ -27,14 +27,7 @@ from papertape.engine.events import Action, Command, Event, Funding, NewModel
 from papertape.engine.model import with_version
 from papertape.engine.model.drift.detectors import Detectors
 from papertape.engine.model.drift.policy import DriftOptions
-from tests.support.journals import (
-    WITH_STRUCTURE,
-    Scripted,
-    candles,
-    identity,
-    model_bytes,
-    recorded,
-)
+from tests.support.journals import WITH_STRUCTURE, Scripted, candles, identity, model_bytes, recorded
 
 ROWS = candles(640)
 START_MS = int(ROWS["open_ms"][0])
@@ -59,12 +52,7 @@ ACTS: dict[int, Event] = {
     440: NewModel(12, model_bytes(12)),
     520: Command(Action.FLATTEN),
 }
-CHORES = (
-    160,
-    320,
-    480,
-    600,
-)  # instants before which snapshot, compaction, backup and the summary run
+CHORES = (160, 320, 480, 600)  # instants before which snapshot, compaction, backup and the summary run
 
 
 def undisturbed() -> Engine:

@@ -120,9 +120,7 @@ def everything(state: Path) -> dict[str, list[object]]:
         tables["looks"] = journal.all("SELECT time_ms, version, level, detail FROM drift_checks")
         tables["watch"] = [journal.meta("drift")]
         tables["champions"] = [(journal.meta("champion"), journal.meta("promoting"))]
-        tables["events"] = [
-            found.payload for found in all_inputs(state, journal) if found.kind != "candles"
-        ]
+        tables["events"] = [found.payload for found in all_inputs(state, journal) if found.kind != "candles"]
     store = ModelStore(state / "models")
     tables["store"] = [store.versions(), store.promoted(), *map(store.read, store.versions())]
     return tables
@@ -148,9 +146,7 @@ def dies_and_recovers(run: Run, state: Path, undisturbed: Undisturbed, *deaths: 
     assert not list(state.rglob(".*.tmp")), where
 
 
-def left_at(
-    run: Run, folder: Path, undisturbed: Undisturbed, points: Collection[str]
-) -> Iterator[Path]:
+def left_at(run: Run, folder: Path, undisturbed: Undisturbed, points: Collection[str]) -> Iterator[Path]:
     """
     Yield what a death at each of these points leaves, as a state of its own that is named after the point.
 

@@ -13,8 +13,14 @@ Bar = dict[str, Any]
 
 
 def bar(time_s: int, close: float = 100.0, volume: float | None = 5.0) -> Bar:
-    return {"time": time_s, "open": 100.0, "high": max(100.0, close), "low": min(100.0, close),
-            "close": close, "volume": volume}  # fmt: skip
+    return {
+        "time": time_s,
+        "open": 100.0,
+        "high": max(100.0, close),
+        "low": min(100.0, close),
+        "close": close,
+        "volume": volume,
+    }
 
 
 class DeltaServer:
@@ -49,9 +55,7 @@ class DeltaServer:
         step = {"1m": 60, "1h": 3600}[request.query["resolution"]]
         low = max(start, end - self.cap * step, self.first_s)
         times = list(range(-(-low // step) * step, end // step * step + 1, step))
-        traded = [
-            t for t in times if t <= self.now_s() and (not self.thin_s or t % self.thin_s == 0)
-        ]
+        traded = [t for t in times if t <= self.now_s() and (not self.thin_s or t % self.thin_s == 0)]
         shown = [t for t in times if traded and t >= traded[0]]
         bars = [bar(t) if t in set(traded) else bar(t, 100.0, 0.0) for t in shown]
         return self.answer([*self.extra, *bars[::-1]])
@@ -90,8 +94,7 @@ class DeltaStreams(DeltaServer):
         name = request.path.rpartition("/")[2]
         if request.path == "/v2/products":
             return self.answer(
-                [_product(symbol) for symbol in self.symbols],
-                meta={"after": None, "total_count": 9},
+                [_product(symbol) for symbol in self.symbols], meta={"after": None, "total_count": 9}
             )
         if request.path.startswith("/v2/products/"):
             if name in self.symbols:
@@ -109,9 +112,7 @@ class DeltaStreams(DeltaServer):
             return self.answer([bar(1_794_787_200), bar(1_794_182_400)])  # two Mondays
         if request.query.get("symbol", "").startswith("FUNDING:"):
             hour_s = self.settles_ms // 1000
-            return self.answer(
-                [bar(hour_s) | dict.fromkeys(("open", "high", "low", "close"), 0.0073)]
-            )
+            return self.answer([bar(hour_s) | dict.fromkeys(("open", "high", "low", "close"), 0.0073)])
         if request.query.get("symbol") == "THINUSD":
             bars = [b for b in self._minutes(request) if not self._is_quiet(b["time"])]
             return self.answer([*bars[::-1], *self._padding(request)])
@@ -123,14 +124,10 @@ class DeltaStreams(DeltaServer):
 
     def _minutes(self, request: web.Request) -> list[Bar]:
         start, end = int(request.query["start"]), min(int(request.query["end"]), int(self.now_s()))
-        return [
-            self.state(t, self.now_s()) for t in range(start // 60 * 60, end + 1, 60) if t >= start
-        ]
+        return [self.state(t, self.now_s()) for t in range(start // 60 * 60, end + 1, 60) if t >= start]
 
     def _padding(self, request: web.Request) -> list[Bar]:
-        return [
-            bar(b["time"], 100.0, 0.0) for b in self._minutes(request) if self._is_quiet(b["time"])
-        ]
+        return [bar(b["time"], 100.0, 0.0) for b in self._minutes(request) if self._is_quiet(b["time"])]
 
     def _is_quiet(self, time_s: float) -> bool:
         return int(time_s) // 60 % self.quiet_every == 0
@@ -188,8 +185,14 @@ class DeltaStreams(DeltaServer):
         now_s = self.now_s()
         stamp = int(now_s * 1e6)
         if name == "funding_rate":
-            return {"type": name, "sy": symbol, "fr": 0.0073, "fi": 28800,
-                    "nfr": self.settles_ms * 1000, "ts": stamp}  # fmt: skip
+            return {
+                "type": name,
+                "sy": symbol,
+                "fr": 0.0073,
+                "fi": 28800,
+                "nfr": self.settles_ms * 1000,
+                "ts": stamp,
+            }
         timeframe = name.removeprefix("candlestick_")
         length_s = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": 86400}[timeframe]
         open_s = int(now_s) // length_s * length_s
@@ -199,10 +202,23 @@ class DeltaStreams(DeltaServer):
             return None
         state = self.state(open_s, now_s) if timeframe == "1m" else bar(open_s, 100.0, now_s // 1)
         if is_legacy:
-            return {"type": name, "symbol": symbol, "timestamp": stamp, "candle_start_time": open_s * 1_000_000,
-                    **{key: state[key] for key in ("open", "high", "low", "close", "volume")}}  # fmt: skip
-        frame = {"type": name, "sy": symbol, "res": timeframe, "ts": stamp, "o": state["open"],
-                 "h": state["high"], "l": state["low"], "c": state["close"]}  # fmt: skip
+            return {
+                "type": name,
+                "symbol": symbol,
+                "timestamp": stamp,
+                "candle_start_time": open_s * 1_000_000,
+                **{key: state[key] for key in ("open", "high", "low", "close", "volume")},
+            }
+        frame = {
+            "type": name,
+            "sy": symbol,
+            "res": timeframe,
+            "ts": stamp,
+            "o": state["open"],
+            "h": state["high"],
+            "l": state["low"],
+            "c": state["close"],
+        }
         if self.has_start:
             frame["cst"] = open_s * 1_000_000
         return frame if symbol.startswith("MARK:") else {**frame, "v": state["volume"]}

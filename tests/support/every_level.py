@@ -34,9 +34,17 @@ class Watched(EveryOrder):
         resting = [o.number for o in view.orders if o.kind != "market"]
         values = {name: view[name] for name in DRAWN}
         seen = (
-            view.symbol, view.time_ms, view.entry_ms, view.stop, view.target, trails, resting,
-            view.position, view.entry_price, values,
-        )  # fmt: skip
+            view.symbol,
+            view.time_ms,
+            view.entry_ms,
+            view.stop,
+            view.target,
+            trails,
+            resting,
+            view.position,
+            view.entry_price,
+            values,
+        )
         print(json.dumps(seen))  # noqa: T201
         return super().decide(view)
 

@@ -9,9 +9,7 @@ from papertape.engine.strategies import Decision
 N_PLANS = 13
 
 
-def fee(
-    notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float
-) -> float:
+def fee(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:
     """Return a fee that no table says: what was traded before makes it smaller, up to a half."""
     return notional * (rate if is_maker else 2.0 * rate) * (1.0 - 0.5 * min(volume / 1e6, 1.0))
 
@@ -72,18 +70,12 @@ def enter(view: Any, atr: float, plan: int) -> Decision | None:
             target_distance=far,
         )
     elif plan == 2:
-        view.buy(
-            fraction=0.2, stop=close + 0.3 * atr, oco="out", stop_distance=near, target_distance=far
-        )
-        view.sell(
-            fraction=0.2, stop=close - 0.3 * atr, oco="out", stop_distance=near, target_distance=far
-        )
+        view.buy(fraction=0.2, stop=close + 0.3 * atr, oco="out", stop_distance=near, target_distance=far)
+        view.sell(fraction=0.2, stop=close - 0.3 * atr, oco="out", stop_distance=near, target_distance=far)
     elif plan == 3:
         view.buy(fraction=0.4, stop=close + 0.2 * atr, limit=close + 0.4 * atr, expires_bars=3)
     elif plan == 4:
-        view.buy(
-            fraction=0.3, touch=min(low, close - 0.2 * atr), stop_distance=near, target_distance=far
-        )
+        view.buy(fraction=0.3, touch=min(low, close - 0.2 * atr), stop_distance=near, target_distance=far)
     elif plan == 5:
         view.sell(
             fraction=0.3,
@@ -94,22 +86,12 @@ def enter(view: Any, atr: float, plan: int) -> Decision | None:
             target_distance=far,
         )
     elif plan == 6:
-        view.buy(
-            fraction=0.3,
-            trail=atr,
-            activate=close - 0.2 * atr,
-            stop_distance=near,
-            target_distance=far,
-        )
+        view.buy(fraction=0.3, trail=atr, activate=close - 0.2 * atr, stop_distance=near, target_distance=far)
     elif plan == 7:
         view.sell(fraction=0.2, trail_percent=0.8, expires_ms=view.time_ms + 20 * 3_600_000)
     elif plan == 8:
         view.buy(
-            fraction=0.5,
-            limit=close + atr,
-            time_in_force="ioc",
-            stop_distance=near,
-            target_distance=far,
+            fraction=0.5, limit=close + atr, time_in_force="ioc", stop_distance=near, target_distance=far
         )
     elif plan == 9:
         view.sell(fraction=0.5, time_in_force="fok", stop_distance=near, target_distance=far)

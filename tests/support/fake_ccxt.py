@@ -107,9 +107,16 @@ class FakeExchange:
         self.markets, self.markets_by_id = {}, {}
         for symbol in sorted({*self.symbols} - self.unlisted):
             base, quote = symbol.split("/")
-            market = {"symbol": symbol, "id": base + quote, "base": base, "quote": quote,
-                      "spot": True, "swap": False, "linear": None,
-                      "active": symbol not in self.inactive}  # fmt: skip
+            market = {
+                "symbol": symbol,
+                "id": base + quote,
+                "base": base,
+                "quote": quote,
+                "spot": True,
+                "swap": False,
+                "linear": None,
+                "active": symbol not in self.inactive,
+            }
             self.markets[symbol] = market
             self.markets_by_id[base + quote] = [market]
         return self.markets
@@ -235,9 +242,7 @@ class FakeExchange:
             for symbol in self.symbols:
                 is_quiet = symbol in self.thin and not is_thin_minute(trade_ms)
                 is_quiet |= trade_ms >= self.ends_ms.get(symbol, trade_ms + 1)
-                if not (
-                    symbol in self.muted or is_quiet or self.is_down or self.skip(symbol, trade_ms)
-                ):
+                if not (symbol in self.muted or is_quiet or self.is_down or self.skip(symbol, trade_ms)):
                     self._show(symbol, trade_ms)
 
     def _show(self, symbol: str, trade_ms: int) -> None:
@@ -274,7 +279,7 @@ class FakePerpetuals(FakeExchange):
     tiers = (
         {"minNotional": 0, "maxNotional": 50_000, "maintenanceMarginRate": 0.004, "maxLeverage": 100},
         {"minNotional": 50_000, "maxNotional": None, "maintenanceMarginRate": 0.01, "maxLeverage": 50},
-    )  # fmt: skip
+    )
 
     def __init__(self, clock: Clock, symbols: list[str], *, has_stream: bool = True) -> None:
         super().__init__(clock, symbols, has_stream=has_stream)

@@ -97,9 +97,7 @@ class Market:
         seen_ms = now_ms - switches.lag_ms
         newest_ms = now_ms if switches.lag == "padded" else seen_ms
         rows = []
-        for open_ms in range(
-            first_ms, min(last_ms, newest_ms) // LENGTH_MS * LENGTH_MS + 1, LENGTH_MS
-        ):
+        for open_ms in range(first_ms, min(last_ms, newest_ms) // LENGTH_MS * LENGTH_MS + 1, LENGTH_MS):
             state = self.state(open_ms, seen_ms)
             if state is not None:
                 rows.append((open_ms, 0, *state[:4], state[4] * scale, 0))
@@ -108,9 +106,7 @@ class Market:
                 rows.append((open_ms, 0, price, price, price, price, 0.0, FLAG_FILLED))
         return np.array(rows, CANDLE)
 
-    def frames(
-        self, switches: Switches, first_bar: int = 0
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
+    def frames(self, switches: Switches, first_bar: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (time, candle frame), not quite in order of time."""
         for number in range(first_bar, self.n_bars + 1):
             open_ms = START_MS + number * LENGTH_MS
@@ -118,10 +114,7 @@ class Market:
             price = self.price_before(open_ms)
             empty: Any = {"null": (None, None, None, None, 0), "flat": (price,) * 4 + (0,)}
             if switches.no_trade != "silent":
-                yield (
-                    open_ms + 20,
-                    self._frame(switches, open_ms, open_ms + 20, empty[switches.no_trade]),
-                )
+                yield (open_ms + 20, self._frame(switches, open_ms, open_ms + 20, empty[switches.no_trade]))
             sent = None
             for time_ms in self._ticks(switches, open_ms):
                 state = self.state(open_ms, time_ms)
@@ -133,10 +126,7 @@ class Market:
             if delay_ms and state is not None and state != sent:
                 yield end_ms + delay_ms, self._frame(switches, open_ms, end_ms + delay_ms, state)
             if state is None and switches.no_trade != "silent":
-                yield (
-                    end_ms - 10,
-                    self._frame(switches, open_ms, end_ms - 10, empty[switches.no_trade]),
-                )
+                yield (end_ms - 10, self._frame(switches, open_ms, end_ms - 10, empty[switches.no_trade]))
 
     def _ticks(self, switches: Switches, open_ms: int) -> list[int]:
         if switches.publish != "trade":

@@ -142,9 +142,7 @@ class ScriptedVenue:
                 else entry
                 for entry in message["payload"]["channels"]
             ]
-            await socket.send_str(
-                orjson.dumps({"channels": channels, "type": "subscriptions"}).decode()
-            )
+            await socket.send_str(orjson.dumps({"channels": channels, "type": "subscriptions"}).decode())
 
     async def _stream(self, socket: web.WebSocketResponse) -> None:
         """Send candles, trades and heartbeats from now on."""
@@ -163,18 +161,26 @@ class ScriptedVenue:
         for market in self.markets:
             events += ((ms, market.symbol, f) for ms, f in market.frames(self.switches))
             events += (
-                (t.time_ms + 260, market.symbol,
-                 {"p": str(t.price), "r": "t", "s": float(t.contracts), "sy": market.symbol,
-                  "t": t.time_ms * 1000, "ts": (t.time_ms + 260) * 1000, "type": "trades"})
+                (
+                    t.time_ms + 260,
+                    market.symbol,
+                    {
+                        "p": str(t.price),
+                        "r": "t",
+                        "s": float(t.contracts),
+                        "sy": market.symbol,
+                        "t": t.time_ms * 1000,
+                        "ts": (t.time_ms + 260) * 1000,
+                        "type": "trades",
+                    },
+                )
                 for t in (market.trades if self.has_trades else ())
-            )  # fmt: skip
+            )
         n_beats = (self.markets[0].n_bars + 2) * LENGTH_MS // 5_000
         for beat in range(n_beats):
             ms = START_MS + beat * 5_000
             events.append((ms, "", {"ts_publish": ms * 1000, "type": "heartbeat"}))
-        return [
-            (ms, symbol, orjson.dumps(f)) for ms, symbol, f in sorted(events, key=lambda e: e[0])
-        ]
+        return [(ms, symbol, orjson.dumps(f)) for ms, symbol, f in sorted(events, key=lambda e: e[0])]
 
 
 @asynccontextmanager
@@ -195,9 +201,5 @@ async def serving(venue: ScriptedVenue) -> AsyncIterator[str]:
 
 def subscribed(venue: ScriptedVenue) -> list[str]:
     """Return the names of all channels that were asked for, in order."""
-    entries = (
-        message["payload"]["channels"]
-        for message in venue.received
-        if message["type"] == "subscribe"
-    )
+    entries = (message["payload"]["channels"] for message in venue.received if message["type"] == "subscribe")
     return [entry["name"] for entry in itertools.chain.from_iterable(entries)]

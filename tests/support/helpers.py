@@ -60,12 +60,8 @@ def random_candles(n: int, seed: int = 1, timeframe: str = "1h", tick: float = 0
     low = np.minimum(opens, close) * np.exp(-np.abs(random.normal(0.0, 0.004, n)))
     candles = make_candles([(1.0, 1.0, 1.0, 1.0)] * n, timeframe)
     candles["open"], candles["close"] = np.round(opens / tick) * tick, np.round(close / tick) * tick
-    candles["high"] = np.maximum(
-        np.round(high / tick) * tick, np.maximum(candles["open"], candles["close"])
-    )
-    candles["low"] = np.minimum(
-        np.round(low / tick) * tick, np.minimum(candles["open"], candles["close"])
-    )
+    candles["high"] = np.maximum(np.round(high / tick) * tick, np.maximum(candles["open"], candles["close"]))
+    candles["low"] = np.minimum(np.round(low / tick) * tick, np.minimum(candles["open"], candles["close"]))
     candles["volume"] = np.round(np.exp(random.normal(3.0, 1.0, n)), 3)
     return candles
 

@@ -60,8 +60,12 @@ def candles(n: int, seed: int = 30) -> Rows:
 
 # A reference that no market can follow: everything lies in its lowest bin.
 FAR = {
-    "edges": [1e9 + n for n in range(9)], "shares": [0.1] * 10, "rows": 2_000, "effect": 1.0, "freedom": 9.0,
-}  # fmt: skip
+    "edges": [1e9 + n for n in range(9)],
+    "shares": [0.1] * 10,
+    "rows": 2_000,
+    "effect": 1.0,
+    "freedom": 9.0,
+}
 
 
 def model_bytes(seed: int, *, is_watched: bool = False) -> bytes:
@@ -92,17 +96,13 @@ def filled(
     about = account or identity()
     engine = Engine(about.spec)
     with Journal.open(state, 0) as journal:
-        journal.commit(
-            [begin(about) if account else lambda j: j.set_meta(identity=about.as_json())]
-        )
+        journal.commit([begin(about) if account else lambda j: j.set_meta(identity=about.as_json())])
         writer = InlineWriter(journal)
         for start in range(0, len(rows), batch):
             event = rows[start : start + batch]
             asyncio.run(writer.submit(lambda j, e=event: j.add_input(encode(e), received_ms)))
             report = engine.step(event)
-            writer.post(
-                lambda j, r=report: write_report(j.connection, r, j.sequence, engine.symbols)
-            )
+            writer.post(lambda j, r=report: write_report(j.connection, r, j.sequence, engine.symbols))
     return engine
 
 
@@ -121,8 +121,16 @@ def derived(state: Path) -> dict[str, list[Any]]:
 def change_to_version_3(state: Path) -> None:
     """Make a file as version 3 wrote it: without closes and market structure."""
     with closing(sqlite3.connect(state / "journal.db", isolation_level=None)) as connection:
-        for statement in ("DROP TABLE shadows", "DROP TABLE chapters", "DROP TABLE command_keys", "DROP TABLE closes", "DROP VIEW events_quote", "DROP TABLE events",
-                          "DELETE FROM meta WHERE key = 'close_columns'", "PRAGMA user_version = 3"):  # fmt: skip
+        for statement in (
+            "DROP TABLE shadows",
+            "DROP TABLE chapters",
+            "DROP TABLE command_keys",
+            "DROP TABLE closes",
+            "DROP VIEW events_quote",
+            "DROP TABLE events",
+            "DELETE FROM meta WHERE key = 'close_columns'",
+            "PRAGMA user_version = 3",
+        ):
             connection.execute(statement)
 
 
@@ -163,9 +171,17 @@ class Scripted:
         if outcome in ("promoted", "rejected"):
             data = model_bytes(request.number, is_watched=self.is_watched)
         return Attempt(
-            request.due_ms, request.effective_ms, request.trigger, outcome, f"it was {outcome}",
-            kind="logistic", champion=request.champion_version, gate={"majority": 0.5}, wall_s=1.5, artefact=data,
-        )  # fmt: skip
+            request.due_ms,
+            request.effective_ms,
+            request.trigger,
+            outcome,
+            f"it was {outcome}",
+            kind="logistic",
+            champion=request.champion_version,
+            gate={"majority": 0.5},
+            wall_s=1.5,
+            artefact=data,
+        )
 
 
 class Recorded:

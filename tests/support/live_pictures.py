@@ -40,7 +40,7 @@ async def photographed(page: str, folder: Path, profile: Path) -> None:
         await tab.until(SHOWS)
         await tab.value(WHY)
         await tab.until("document.documentElement.dataset.told")
-        kept(folder / "live.png", await tab.picture({"x": 0, "y": 0, "width": WIDTH, "height": HEIGHT}))  # fmt: skip
+        kept(folder / "live.png", await tab.picture({"x": 0, "y": 0, "width": WIDTH, "height": HEIGHT}))
         await tab.value("$('candles').focus(), 1")
         await press(tab, "ArrowLeft")
         await tab.until(f"PAGE.candles.book.tables !== undefined && {HELD}")
@@ -70,9 +70,7 @@ def kept(path: Path, picture: bytes) -> None:
 
 def main() -> None:
     """Draw all of them."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.support.live_pictures", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m tests.support.live_pictures", description=__doc__)
     parser.add_argument("--minutes", type=float, default=12.0, help="that the daemon runs before")
     parser.add_argument("--out", type=Path, default=GRAFANA.parent / "pictures")
     options = parser.parse_args()

@@ -9,9 +9,7 @@ MOST_LINE = 2_000  # of a query; aiohttp refuses a longer request line before a 
 
 
 @schemathesis.hook
-def before_call(
-    context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]
-) -> None:
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
     """Put a span in order, and leave out a cursor that no page ever gave."""
     query = case.query
     first, last = str(query.get("from_ms")), str(query.get("to_ms"))

@@ -112,11 +112,7 @@ class Trader:
 
 
 def spec_of(
-    strategy: Any,
-    symbols: tuple[str, ...] = ("AAA",),
-    timeframe: str = "1h",
-    base: str = "1h",
-    **more: Any,
+    strategy: Any, symbols: tuple[str, ...] = ("AAA",), timeframe: str = "1h", base: str = "1h", **more: Any
 ) -> EngineSpec:
     """Return a specification for a strategy."""
     markets = [Market(name, is_perpetual=True, tick_size=0.01, lot_size=0.001) for name in symbols]
@@ -145,14 +141,7 @@ def joined(candles: Rows, hours: int) -> Rows:
 class Mixed(Trader):
     """The same with an object of its own, and the others by the names that a configuration brings."""
 
-    features = (
-        Efficiency(),
-        "ema_5",
-        "wilder",
-        "stretch@4h",
-        "efficiency@4h",
-        "BBB:efficiency@15m",
-    )
+    features = (Efficiency(), "ema_5", "wilder", "stretch@4h", "efficiency@4h", "BBB:efficiency@15m")
 
     def __init__(self) -> None:
         """Keep the class's features."""

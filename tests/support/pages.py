@@ -20,7 +20,7 @@ async def resized(tab: Tab, width: int, height: int = 900) -> None:
     """Give the window a size."""
     await tab.call(
         "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-    )  # fmt: skip
+    )
 
 
 async def looked_at(tab: Tab, about: str = "", looks: Sequence[tuple[str, int]] = LOOKS) -> None:
@@ -74,7 +74,5 @@ def strangers(tab: Tab, url: str) -> list[str]:
     """Return what the page asked of others than the server at a URL."""
     local = url.rstrip("/") + "/"
     return [
-        each
-        for each in tab.requests
-        if not each.startswith((local, local.replace("http", "ws"), "data:"))
+        each for each in tab.requests if not each.startswith((local, local.replace("http", "ws"), "data:"))
     ]

@@ -70,17 +70,14 @@ def draw(candles: Rows, path: Path, about: str, window: tuple[int, int] = WINDOW
     _draw_stamps(above, batch.swings.folded(), window)
     _draw_known(below, said, window)
     above.set_title(
-        f"what the batch library's chart shows afterwards: profit factor {factors.stamped:.1f}",
-        loc="left",
+        f"what the batch library's chart shows afterwards: profit factor {factors.stamped:.1f}", loc="left"
     )
     below.set_title(
         f"what was known, and when: profit factor {factors.confirmed:.2f} "
         f"({factors.live:.2f} with the swings that were withdrawn)",
         loc="left",
     )
-    below.set_xlabel(
-        f"candle of {about}; reverse at every swing, no costs, {len(candles):,} candles"
-    )
+    below.set_xlabel(f"candle of {about}; reverse at every swing, no costs, {len(candles):,} candles")
     figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)
     return factors

@@ -6,10 +6,7 @@ from scipy.special import expit
 from papertape.engine.features import columns_of
 from papertape.engine.model import Dataset
 
-FEATURES = (
-    "rsi_14",
-    "stochastic_5_3_3",
-)  # three columns; what is in them here is not what their names say
+FEATURES = ("rsi_14", "stochastic_5_3_3")  # three columns; what is in them here is not what their names say
 HOUR_MS = 3_600_000
 
 

@@ -70,9 +70,7 @@ class Portfolio(NamedTuple):
     money_decimals: int = 9
     fees: tuple[Any, Any] | None = None
 
-    def engine(
-        self, names: Mapping[str, str], order: Sequence[str] = (), strategy: Any = None
-    ) -> Engine:
+    def engine(self, names: Mapping[str, str], order: Sequence[str] = (), strategy: Any = None) -> Engine:
         """Return an engine for these symbols under other names, configured in the order given."""
         script = {(names[symbol], k): what for (symbol, k), what in self.script.items()}
         return Engine(
@@ -103,12 +101,7 @@ class Portfolio(NamedTuple):
                 if before == first:
                     row = candles[first * n + engine.symbols.index(names[symbol])]
                     events.append(
-                        Funding(
-                            int(row.open_ms),
-                            engine.symbols.index(names[symbol]),
-                            rate,
-                            float(row.open),
-                        )
+                        Funding(int(row.open_ms), engine.symbols.index(names[symbol]), rate, float(row.open))
                     )
             starts = range(first, last, batch)
             events += [candles[start * n : min(start + batch, last) * n] for start in starts]
@@ -185,8 +178,4 @@ def without(told: Told, place: int) -> Told:
 
 def differences(one: Told, two: Told) -> list[str]:
     """Return the names of streams that are not the same bytes."""
-    return [
-        name
-        for name, a, b in zip(Told._fields, one, two, strict=True)
-        if a.tobytes() != b.tobytes()
-    ]
+    return [name for name, a, b in zip(Told._fields, one, two, strict=True) if a.tobytes() != b.tobytes()]

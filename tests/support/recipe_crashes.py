@@ -54,9 +54,7 @@ def market(seed: int) -> Rows:
     rows["open_ms"] = START_MS + QUARTER_MS * np.arange(N)
     rows["close"], rows["volume"] = close, 10.0
     rows["open"] = np.concatenate([[100.0], close[:-1]])
-    rows["high"], rows["low"] = (
-        edge(rows["open"], rows["close"]) for edge in (np.maximum, np.minimum)
-    )
+    rows["high"], rows["low"] = (edge(rows["open"], rows["close"]) for edge in (np.maximum, np.minimum))
     return rows
 
 
@@ -71,12 +69,17 @@ def account(state: Path) -> Identity:
         "strategy": {"name": "confluence", "parameters": {"confidence_threshold": 0.3}},
         "signals": {"use_smc": False, "model": "logistic", "retrain_every": "1d", "model_features": FEATURES},
         "learning": {
-            "policy": "recipe", "label": "variance", "no_trade": True, "horizon_bars": 3, "window_days": 4.0, "gate_days": 2.5,
+            "policy": "recipe",
+            "label": "variance",
+            "no_trade": True,
+            "horizon_bars": 3,
+            "window_days": 4.0,
+            "gate_days": 2.5,
             "activation_delay_s": 1_800.0,
         },
         "drift": {"is_watched": False},
         "live": {"venue": "test", "symbols": SYMBOLS, "timeframe": "15m", "history_bars": 0},
-    }  # fmt: skip
+    }
     return Identity(
         make_config(values), "test", "15m", tuple(Market(symbol, **PERPETUAL) for symbol in SYMBOLS)
     )
@@ -101,9 +104,14 @@ class Here:
         if request.champion:
             champion = Champion(request.champion_version, read_artefact(request.champion))
         return challenge(
-            found.rows, request.due_ms, self.settings, champion, train_model,
-            trigger=request.trigger, last=request.last,
-        )  # fmt: skip
+            found.rows,
+            request.due_ms,
+            self.settings,
+            champion,
+            train_model,
+            trigger=request.trigger,
+            last=request.last,
+        )
 
 
 def replayed(state: Path, due_ms: tuple[int, ...]) -> Walked:

@@ -28,7 +28,7 @@ async def photographed(report: Path, folder: Path, profile: Path) -> None:
     """Draw the upper part of a report, and its replay."""
     async with browser_tab(profile) as tab:
         await tab.open(report, WIDTH, HEIGHT, "?theme=light")
-        kept(folder / "report.png", await tab.picture({"x": 0, "y": 0, "width": WIDTH, "height": HEIGHT}))  # fmt: skip
+        kept(folder / "report.png", await tab.picture({"x": 0, "y": 0, "width": WIDTH, "height": HEIGHT}))
         assert await tab.value(NEARLY)
         top, bottom = await around(tab, "#replay"), await around(tab, "#why")
         y = top["y"] + MARGIN - 4  # what stands above is no part of the replay
@@ -39,9 +39,7 @@ async def photographed(report: Path, folder: Path, profile: Path) -> None:
 
 def main() -> None:
     """Run the demo and draw its report."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.support.report_pictures", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m tests.support.report_pictures", description=__doc__)
     parser.add_argument("--report", type=Path, help="of a demo that was run before")
     parser.add_argument("--out", type=Path, default=PICTURES)
     options = parser.parse_args()
@@ -49,15 +47,10 @@ def main() -> None:
         work = Path(name)  # a browser that was ended may still write its profile
         report = options.report or work / "demo" / "report.html"
         if options.report is None:
-            call = [
-                sys.executable,
-                "-m",
-                "papertape.daemon.cli",
-                "demo",
-                "--out",
-                str(report.parent),
-            ]
-            subprocess.run(call, env={**os.environ, "PAPERTAPE_TRIALS": str(work / "trials.sqlite3")}, check=True)  # fmt: skip
+            call = [sys.executable, "-m", "papertape.daemon.cli", "demo", "--out", str(report.parent)]
+            subprocess.run(
+                call, env={**os.environ, "PAPERTAPE_TRIALS": str(work / "trials.sqlite3")}, check=True
+            )
         asyncio.run(photographed(report.resolve(), options.out, work / "profile"))
 
 

@@ -44,9 +44,7 @@ async def photographed(page: Path, picture: Path, width: int, height: int, profi
 
 def main() -> None:
     """Run the commands and draw their pages."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.support.research_pictures", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m tests.support.research_pictures", description=__doc__)
     parser.add_argument("names", nargs="*", default=list(PAGES), metavar="|".join(PAGES))
     parser.add_argument("--out", type=Path, default=PICTURES)
     options = parser.parse_args()

@@ -81,11 +81,7 @@ def said_with_and_without_compiler(kinds: Mapping[str, Mapping[str, int]]) -> li
     return [
         subprocess.run(
             [sys.executable, "-c", PROGRAM.format(kinds=dict(kinds))],
-            env={
-                **os.environ,
-                "NUMBA_DISABLE_JIT": off,
-                "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
-            },
+            env={**os.environ, "NUMBA_DISABLE_JIT": off, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -33,9 +33,7 @@ from papertape.replay.tapes.store import Tape
 from tests.support.helpers import random_candles
 from tests.support.virtual_time import VirtualTimeLoop
 
-LATEST_S = (
-    24 * 3600.0
-)  # of virtual time behind the tape's end: a daemon that is not done by then is stuck
+LATEST_S = 24 * 3600.0  # of virtual time behind the tape's end: a daemon that is not done by then is stuck
 
 
 class Scenario(NamedTuple):
@@ -84,10 +82,7 @@ def identity(scenario: Scenario, state: Path) -> Identity:
     """Return an account that trades often on the tapes' markets."""
     symbols = sorted(tape.symbol for tape in scenario.tapes)
     values = {
-        "strategy": {
-            "name": "ema_cross",
-            "parameters": {"fast": 3, "slow": 8, "allow_short": True},
-        },
+        "strategy": {"name": "ema_cross", "parameters": {"fast": 3, "slow": 8, "allow_short": True}},
         "account": {"sizing": "fraction"},
         "data": {"timeframe": "1m"},
         "signals": {"extra_features": scenario.features},
@@ -112,17 +107,11 @@ async def stream(scenario: Scenario, state: Path, hooks: Hooks | None = None) ->
     clock = Clock(first_ms)
     moved = tuple(fault._replace(time_ms=first_ms + fault.time_ms) for fault in scenario.faults)
     faults = Faults(moved, scenario.faults.seed)
-    venue = Venue(
-        scenario.tapes, clock, switches=scenario.switches, faults=faults, seed=scenario.seed
-    )
+    venue = Venue(scenario.tapes, clock, switches=scenario.switches, faults=faults, seed=scenario.seed)
     await venue.start()
     about = identity(scenario, state)
     live = about.config.live.model_copy(
-        update={
-            "rest_url": venue.rest_url,
-            "compact_url": venue.compact_url,
-            "legacy_url": venue.legacy_url,
-        }
+        update={"rest_url": venue.rest_url, "compact_url": venue.compact_url, "legacy_url": venue.legacy_url}
     )
 
     # Without history the account begins with the first candle that is streamed.

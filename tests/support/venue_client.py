@@ -46,9 +46,7 @@ def make_tape(n: int = 5, symbol: str = "BTCUSDT", seed: int = 1) -> Tape:
 def make_market(volumes: list[float], minutes: list[int] | None = None) -> TapeMarket:
     """Return a market whose k-th candle has close 100 + k and this volume; minutes leave gaps."""
     rows: Rows = np.zeros(len(volumes), CANDLE)
-    rows["open_ms"] = T0 + MINUTE_MS * np.asarray(
-        range(len(volumes)) if minutes is None else minutes
-    )
+    rows["open_ms"] = T0 + MINUTE_MS * np.asarray(range(len(volumes)) if minutes is None else minutes)
     k = np.arange(len(volumes))
     rows["open"], rows["close"] = 100.5 + k, 100.0 + k
     rows["high"], rows["low"] = 102.0 + k, 99.0 + k

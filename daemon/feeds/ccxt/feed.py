@@ -17,12 +17,7 @@ import numpy as np
 from papertape.daemon.feeds.backoff import Backoff
 from papertape.daemon.feeds.ccxt.markets import CcxtMarkets
 from papertape.daemon.feeds.ccxt.streams import REST_SLOTS, CcxtStreams
-from papertape.daemon.feeds.finality.backfill import (
-    Backfill,
-    count_backfilled,
-    look_back,
-    restart_gap,
-)
+from papertape.daemon.feeds.finality.backfill import Backfill, count_backfilled, look_back, restart_gap
 from papertape.daemon.feeds.finality.bars import Bar, FinalCandle, bars_of
 from papertape.daemon.feeds.finality.finality import Finality, HistoryRequest, Rules
 from papertape.daemon.feeds.finality.merge import Merge
@@ -74,9 +69,7 @@ class CcxtFeed:
         untiered: Collection[str] = (),
     ) -> None:
         if live.candles == "trades":
-            raise ConfigError(
-                f"live.candles: trades is not offered for {live.venue}; write stream or poll"
-            )
+            raise ConfigError(f"live.candles: trades is not offered for {live.venue}; write stream or poll")
         self.stats = start.stats
         self._live = live
         self._symbols, self._clock = start.symbols, clock
@@ -87,9 +80,7 @@ class CcxtFeed:
         self._rules = Rules.of(live)
         self._merge = Merge(self._symbols, self.stats.waited_ms)
         self.halts = Halts(self._symbols, self._rules.length_ms)
-        self.markets = CcxtMarkets(
-            self._symbols, start.known, start.dropped, start.on_notice, untiered
-        )
+        self.markets = CcxtMarkets(self._symbols, start.known, start.dropped, start.on_notice, untiered)
         self._streams: CcxtStreams | None = None
         self._is_started = False  # history is over
         self._is_silent = False  # some symbol did not trade, which may mean that it is gone
@@ -99,7 +90,7 @@ class CcxtFeed:
         """Yield batches of complete instants for as long as somebody reads."""
         self._exchange = self._given
         if self._exchange is None:
-            self._exchange = make_exchange(self._live.venue, is_streaming=True, base_url=self._live.rest_url)  # fmt: skip
+            self._exchange = make_exchange(self._live.venue, is_streaming=True, base_url=self._live.rest_url)
         self._outbox = Outbox()
         self._wake = asyncio.Event()
         self._rest = asyncio.Semaphore(REST_SLOTS)

@@ -55,9 +55,7 @@ async def leverage_tiers(
             yield symbol, found.get(symbol) or ()
 
 
-async def _tiers(
-    call: Callable[..., Awaitable[Any]], method: str, argument: Any, shape: type
-) -> Any:
+async def _tiers(call: Callable[..., Awaitable[Any]], method: str, argument: Any, shape: type) -> Any:
     """Return what a method answers, which is of a type; an empty one where it is for others, or not there, for good."""
     try:
         answer = await call(method, argument)
@@ -68,9 +66,7 @@ async def _tiers(
             return shape()
         raise
     if not isinstance(answer, shape):
-        raise RestUnavailable(
-            f"{method}: the answer is {answer!r:.40}, which is no {shape.__name__}"
-        )
+        raise RestUnavailable(f"{method}: the answer is {answer!r:.40}, which is no {shape.__name__}")
     return answer
 
 

@@ -40,11 +40,7 @@ class CcxtFunding:
     """
 
     def __init__(
-        self,
-        history: Callable[[], CcxtHistory],
-        markets: CcxtMarkets,
-        clock: Clock,
-        on_notice: OnNotice,
+        self, history: Callable[[], CcxtHistory], markets: CcxtMarkets, clock: Clock, on_notice: OnNotice
     ) -> None:
         self._history, self._markets, self._clock = history, markets, clock
         self._on_notice = on_notice
@@ -61,9 +57,7 @@ class CcxtFunding:
         interval_ms = self._interval_ms.get(symbol, 0)
         return interval_ms > 0 and (time_ms - self._newest_ms[symbol]) % interval_ms == 0
 
-    async def funding(
-        self, symbol: str, first_ms: int, last_ms: int, *, interval_s: int
-    ) -> list[Rate]:
+    async def funding(self, symbol: str, first_ms: int, last_ms: int, *, interval_s: int) -> list[Rate]:
         """Return the settlements from `first_ms` to `last_ms`, both included, in time order."""
         history = self._history()
         if symbol not in self._markets.unified:
@@ -91,22 +85,26 @@ class CcxtFunding:
         if not history.exchange.has.get("fetchMarkOHLCV"):
             return {}
         rows = await history.call(
-            "fetch_mark_ohlcv", self._markets.unified[symbol], "1h",
-            since=first_ms, limit=(last_ms - first_ms) // HOUR_MS + 1,
-        )  # fmt: skip
+            "fetch_mark_ohlcv",
+            self._markets.unified[symbol],
+            "1h",
+            since=first_ms,
+            limit=(last_ms - first_ms) // HOUR_MS + 1,
+        )
         return {int(row[0]): price for row in rows if (price := _number(row[1])) > 0.0}
 
-    async def _rates(
-        self, history: CcxtHistory, symbol: str, first_ms: int, last_ms: int
-    ) -> list[Rate]:
+    async def _rates(self, history: CcxtHistory, symbol: str, first_ms: int, last_ms: int) -> list[Rate]:
         """Return the settlements of a span, page by page, and learn the interval from them and some before."""
         since_ms = first_ms - LOOK_BACK_MS
         known: dict[int, float] = {}
         while since_ms <= last_ms:
             rows = await history.call(
-                "fetch_funding_rate_history", self._markets.unified[symbol],
-                since=since_ms, limit=PAGE_ROWS, params={"until": last_ms + LATE_MS},
-            )  # fmt: skip
+                "fetch_funding_rate_history",
+                self._markets.unified[symbol],
+                since=since_ms,
+                limit=PAGE_ROWS,
+                params={"until": last_ms + LATE_MS},
+            )
             stamps = [int(row["timestamp"]) for row in rows if row.get("timestamp")]
             known |= _settlements(rows)
             if not stamps or max(stamps) < since_ms:

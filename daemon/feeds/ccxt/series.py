@@ -24,7 +24,7 @@ IDLE_S: Final = 1.0  # until the feed has opened the exchange
 _METHODS: Final = (
     ("fetch_funding_rate", "fetchFundingRate", {MARK_PRICE: "markPrice", INDEX_PRICE: "indexPrice"}),
     ("fetch_open_interest", "fetchOpenInterest", {OPEN_INTEREST: "openInterestAmount"}),
-)  # fmt: skip
+)
 
 
 class CcxtSeries:
@@ -62,9 +62,7 @@ class CcxtSeries:
             took_s = (self._clock.now_ms() - asked_ms) / 1000.0
             await self._clock.sleep(max(ASKED_EVERY_S - took_s, IDLE_S))
 
-    async def _ask(
-        self, symbol: str, unified: str, method: str, has: str, fields: dict[int, str]
-    ) -> None:
+    async def _ask(self, symbol: str, unified: str, method: str, has: str, fields: dict[int, str]) -> None:
         """Ask one method about one symbol, and hand on what it says."""
         history, key = self._history(), (symbol, method)
         if key in self._refused:

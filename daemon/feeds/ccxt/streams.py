@@ -289,12 +289,8 @@ class CcxtStreams:
             for _ in range(REST_SLOTS):
                 self._rest.release()
 
-    def _tell(
-        self, kind: NoticeKind, symbol: str = "", value: float = 0.0, detail: str = ""
-    ) -> None:
-        self._on_notice(
-            Notice(kind, self._clock.now_ms(), symbol=symbol, value=value, detail=detail)
-        )
+    def _tell(self, kind: NoticeKind, symbol: str = "", value: float = 0.0, detail: str = "") -> None:
+        self._on_notice(Notice(kind, self._clock.now_ms(), symbol=symbol, value=value, detail=detail))
 
 
 def _is_ours() -> bool:

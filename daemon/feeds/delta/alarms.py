@@ -14,9 +14,7 @@ MAX_OFFSET_MS = 30_000.0
 class Alarms:
     """Looks now and then, and tells once when something begins."""
 
-    def __init__(
-        self, stats: FeedStats, venue: VenueClock, on_notice: Callable[[Notice], None]
-    ) -> None:
+    def __init__(self, stats: FeedStats, venue: VenueClock, on_notice: Callable[[Notice], None]) -> None:
         self._stats, self._venue, self._on_notice = stats, venue, on_notice
         self._window_ms = 0
         self._n_good = self._n_bad = 0

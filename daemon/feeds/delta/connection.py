@@ -73,9 +73,7 @@ class Connection:
         async with aiohttp.ClientSession(headers={"User-Agent": USER_AGENT}) as http:
             while True:
                 pause_s = self._backoff.pause_s(
-                    self._clock.now_ms(),
-                    is_refused=self._is_limited,
-                    in_maintenance=self.in_maintenance,
+                    self._clock.now_ms(), is_refused=self._is_limited, in_maintenance=self.in_maintenance
                 )
                 await self._clock.sleep(pause_s)
                 await self._attempt(http)
@@ -153,7 +151,5 @@ def _protocols(choice: Literal["auto", "compact", "legacy"], urls: Profile) -> l
     wanted: list[Protocol] = ["compact", "legacy"] if choice == "auto" else [choice]
     known = [protocol for protocol in wanted if getattr(urls, f"{protocol}_url")]
     if not known:
-        raise ConfigError(
-            f"live.protocol: no address is known for {choice!r}: set live.{choice}_url"
-        )
+        raise ConfigError(f"live.protocol: no address is known for {choice!r}: set live.{choice}_url")
     return known

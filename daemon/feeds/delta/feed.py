@@ -100,19 +100,14 @@ class DeltaFeed:
         self._length_ms, self._grace_ms = rules.length_ms, rules.grace_ms
         self._merge = Merge(self._symbols, self.stats.waited_ms)
         self.halts = Halts(self._symbols, rules.length_ms)
-        self.history = History(
-            rest, live.timeframe, clock, self.venue, chance, on_trouble=self._on_trouble
-        )
+        self.history = History(rest, live.timeframe, clock, self.venue, chance, on_trouble=self._on_trouble)
         self._reader = FrameReader(
             live.timeframe, live.candles, self._table, self.venue, self.stats, self._tell, series
         )
         self._subscriptions = Subscriptions(self._symbols, live.timeframe, live.candles, series)
         self._connection = Connection(
             find_profile(
-                live.profile,
-                rest_url=live.rest_url,
-                compact_url=live.compact_url,
-                legacy_url=live.legacy_url,
+                live.profile, rest_url=live.rest_url, compact_url=live.compact_url, legacy_url=live.legacy_url
             ),
             live.protocol,
             self._subscriptions,
@@ -286,7 +281,7 @@ class DeltaFeed:
         fetch = self._fetch_one
         known = await asyncio.gather(
             *(look_back(s, first_ms, length_ms, fetch, c) for s, c in zip(self._symbols, closes, strict=True))
-        )  # fmt: skip
+        )
         backfill = Backfill(self._symbols, length_ms, first_ms, known)
         while (window := backfill.window(self.venue.now_ms() - self._grace_ms)) is not None:
             rows = backfill.fill(window, await self._fetch(window.ask_ms, window.last_ms))

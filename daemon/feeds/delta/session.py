@@ -22,12 +22,7 @@ from papertape.daemon.feeds.delta.messages import (
     parse,
 )
 from papertape.daemon.feeds.delta.recorder import FrameRecorder
-from papertape.daemon.feeds.delta.subscriptions import (
-    ENABLE_HEARTBEAT,
-    PING,
-    Protocol,
-    Subscriptions,
-)
+from papertape.daemon.feeds.delta.subscriptions import ENABLE_HEARTBEAT, PING, Protocol, Subscriptions
 from papertape.replay.runtime.clock import Clock
 
 WATCHDOG_S = 35.0

@@ -71,9 +71,7 @@ class Subscriptions:
                     SYMBOLS_PER_FRAME
                 ):
                     frames.append([])
-                frames[-1].append(
-                    {"name": channel, "symbols": list(part)} if part else {"name": channel}
-                )
+                frames[-1].append({"name": channel, "symbols": list(part)} if part else {"name": channel})
         return [_message("subscribe", entries) for entries in frames if entries]
 
     def renewal(self, protocol: Protocol, symbols: Iterable[str]) -> list[bytes]:
@@ -111,9 +109,7 @@ class Subscriptions:
         if channel in self.refused:
             return []
         wanted = self.wanted(protocol)[channel]
-        return [
-            (channel, symbol) for symbol in wanted if (channel, symbol) not in self._acknowledged
-        ]
+        return [(channel, symbol) for symbol in wanted if (channel, symbol) not in self._acknowledged]
 
 
 def _parts(symbols: tuple[str, ...]) -> list[tuple[str, ...]]:

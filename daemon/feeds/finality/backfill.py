@@ -96,11 +96,7 @@ class Backfill:
     """
 
     def __init__(
-        self,
-        symbols: Sequence[str],
-        length_ms: int,
-        first_ms: int,
-        known: Sequence[KnownBefore] = (),
+        self, symbols: Sequence[str], length_ms: int, first_ms: int, known: Sequence[KnownBefore] = ()
     ) -> None:
         self._symbols = tuple(symbols)
         self._length_ms = length_ms

@@ -75,9 +75,7 @@ class Finality:
             name: SymbolState(name, rules, source, self.counts, self._notices) for name in symbols
         }
 
-    def start(
-        self, symbol: str, after_ms: int, last_close: float = 0.0, traded_ms: int = 0
-    ) -> None:
+    def start(self, symbol: str, after_ms: int, last_close: float = 0.0, traded_ms: int = 0) -> None:
         """
         Want the candles of a symbol that open after `after_ms`, an open time on the grid.
 
@@ -113,9 +111,7 @@ class Finality:
         """
         self._states[symbol].see(bar, published_us, now_ms)
 
-    def answer(
-        self, request: HistoryRequest, rows: Rows, now_ms: int, left_ms: int | None = None
-    ) -> None:
+    def answer(self, request: HistoryRequest, rows: Rows, now_ms: int, left_ms: int | None = None) -> None:
         """
         Take the history's candles for a request, the forming one included when it is within the span.
 

@@ -52,10 +52,7 @@ class Rules(NamedTuple):
     @property
     def looks_ms(self) -> tuple[int, ...]:
         """Return when the history is asked before the deadline."""
-        return (
-            self.confirm_ms,
-            *(ms for ms in RETRY_MS if self.confirm_ms < ms < self.deadline_ms),
-        )
+        return (self.confirm_ms, *(ms for ms in RETRY_MS if self.confirm_ms < ms < self.deadline_ms))
 
     def next_ask_ms(self, end_ms: int, asked_ms: int) -> int:
         """Return when to ask about a candle that ended at `end_ms`, the last time having been at `asked_ms`."""

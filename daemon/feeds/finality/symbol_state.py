@@ -373,9 +373,7 @@ class SymbolState:
             if not choice.is_confirmed:
                 self._tell(NoticeKind.UNCONFIRMED, now_ms)
         if bar is not None:
-            final = FinalCandle(
-                self.symbol, bar, flag_bits, choice.source, choice.is_confirmed, ready_ms
-            )
+            final = FinalCandle(self.symbol, bar, flag_bits, choice.source, choice.is_confirmed, ready_ms)
             self._finals.append(final)
             self._keep(final)
             self.last_close = bar.close

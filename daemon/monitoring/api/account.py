@@ -31,9 +31,7 @@ from papertape.replay.learning.settings import LearningSettings
 from papertape.replay.report.data import curve_points
 
 # What calibration is made of: an outcome is known by the predictions that came after. Each maximum by itself is a look at an index.
-PREDICTED: Final = (
-    "SELECT (SELECT max(time_ms) FROM predictions), (SELECT max(rowid) FROM predictions)"
-)
+PREDICTED: Final = "SELECT (SELECT max(time_ms) FROM predictions), (SELECT max(rowid) FROM predictions)"
 
 MOST_SHADOWS: Final = 50
 SHADOW_STRETCHES: Final = 200  # of the curve of all models
@@ -67,16 +65,12 @@ def markets_of(account: ApiAccount) -> Markets:
         strategy=account.strategy,
         timeframe_ms=account.timeframe_ms,
         base_timeframe_ms=account.base_timeframe_ms,
-        markets=tuple(
-            _market(market) for market in sorted(account.markets, key=lambda m: m.symbol)
-        ),
+        markets=tuple(_market(market) for market in sorted(account.markets, key=lambda m: m.symbol)),
     )
 
 
 def _market(market: Market) -> MarketInfo:
-    known = {
-        name: value for name, value in market.plain().items() if name in MarketInfo.model_fields
-    }
+    known = {name: value for name, value in market.plain().items() if name in MarketInfo.model_fields}
     return MarketInfo(**known, is_read_only=market.read_only)
 
 
@@ -159,9 +153,7 @@ def _joined(rows: Sequence[ShadowRow]) -> tuple[list[int], list[float]]:
 
 
 def _model(row: ShadowRow, in_force: int) -> ShadowModel:
-    values = {
-        name: value for name, value in row._asdict().items() if name not in ("curve", "is_settled")
-    }
+    values = {name: value for name, value in row._asdict().items() if name not in ("curve", "is_settled")}
     return ShadowModel(**values, is_in_force=row.version == in_force)
 
 

@@ -217,9 +217,7 @@ class ShadowModel(_Answer):
     rows: int = Field(description="closes of which it said something and the outcome is known")
     waiting: int = Field(description="of which the outcome is not known yet")
     trades: int = Field(description="on paper, one at a time for each symbol")
-    net_return: float = Field(
-        description="sum of theirs after costs, as fractions of what each staked"
-    )
+    net_return: float = Field(description="sum of theirs after costs, as fractions of what each staked")
     log_loss: float | None = Field(description="of what it said; none before an outcome")
     majority_log_loss: float | None = Field(
         description="of the share that was known when it was trained, on the same closes"
@@ -265,5 +263,6 @@ class StatementPage(_Answer):
     compared_with: str | None = Field(description="none: the equity curve does not reach that far")
     difference: float | None = Field(description="the curve's cash less this one")
     inputs_missing: int | None = Field(
-        None, description="accepted, and no table tells of them yet; none: not known, an earlier version wrote the journal"
-    )  # fmt: skip
+        None,
+        description="accepted, and no table tells of them yet; none: not known, an earlier version wrote the journal",
+    )

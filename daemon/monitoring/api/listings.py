@@ -83,9 +83,7 @@ def _listing(
     has_symbols = any(column.name == "symbol" for column in columns)
     keys = tuple(key.split(", "))
     query = _query(has_symbols, bool(time))
-    return TableListing(
-        name, summary, table, keys, time, tuple(columns), has_symbols, answer, query
-    )
+    return TableListing(name, summary, table, keys, time, tuple(columns), has_symbols, answer, query)
 
 
 # Of the tables of reports: what is listed, the column of its time, and what it is.
@@ -114,9 +112,7 @@ def _money(name: str, kind: Any = float) -> Column:
 
 
 # What the venue told or the configuration dates has no chapter; what a chapter of the account set has its name.
-_CHANGES: Final = (
-    "(SELECT changes.*, chapters.name AS chapter FROM changes LEFT JOIN chapters USING (input))"
-)
+_CHANGES: Final = "(SELECT changes.*, chapters.name AS chapter FROM changes LEFT JOIN chapters USING (input))"
 
 
 def _figure(code: int) -> str:
@@ -162,14 +158,7 @@ _OTHERS: Final = (
 def _listings() -> tuple[TableListing, ...]:
     tables = {table.name: table for table in TABLES}
     reports = [
-        _listing(
-            name,
-            summary,
-            name,
-            _KEYS.get(name, tables[name].key),
-            time,
-            report_columns(tables[name]),
-        )
+        _listing(name, summary, name, _KEYS.get(name, tables[name].key), time, report_columns(tables[name]))
         for name, (time, summary) in _REPORTS.items()
     ]
     others = [

@@ -8,7 +8,9 @@ from papertape.daemon.monitoring.api.listings import MOST_ROWS
 from papertape.daemon.monitoring.routes import Handler, Refused, Route
 from papertape.daemon.monitoring.windows.candles import MOST_CANDLES
 
-LABEL: Final = "/api/v1/{what}"  # one series of metrics for all that read: what differs is in the log of a proxy
+LABEL: Final = (
+    "/api/v1/{what}"  # one series of metrics for all that read: what differs is in the log of a proxy
+)
 _REFUSALS: Final = (400, 401, 403, 409, 429, 503)
 
 
@@ -64,16 +66,10 @@ class StatementQuery(BaseModel):
 
 
 def reads(
-    what: str,
-    summary: str,
-    handler: Handler,
-    answer: type[BaseModel],
-    query: type[BaseModel] | None = None,
+    what: str, summary: str, handler: Handler, answer: type[BaseModel], query: type[BaseModel] | None = None
 ) -> Route:
     """Return a route that answers with a model, and what it refuses."""
-    refusals = (
-        _REFUSALS if query is None or "symbol" not in query.model_fields else (*_REFUSALS, 404)
-    )
+    refusals = _REFUSALS if query is None or "symbol" not in query.model_fields else (*_REFUSALS, 404)
     return Route(
         "GET",
         f"/api/v1/{what}",

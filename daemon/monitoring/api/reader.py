@@ -54,9 +54,7 @@ class ApiReader:
             raise DataError(f"{MOST_WAITING} questions wait already; ask again in a moment")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._answer, question
-            )
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, question)
         finally:
             self._waiting -= 1
 

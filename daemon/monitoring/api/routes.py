@@ -31,13 +31,7 @@ from papertape.daemon.monitoring.api.answers import (
     StructureWindow,
 )
 from papertape.daemon.monitoring.api.closes import close_of, lines_of
-from papertape.daemon.monitoring.api.listings import (
-    CHAPTERS_OF,
-    LISTINGS,
-    ListingQuery,
-    TableListing,
-    page,
-)
+from papertape.daemon.monitoring.api.listings import CHAPTERS_OF, LISTINGS, ListingQuery, TableListing, page
 from papertape.daemon.monitoring.api.queries import (
     LABEL,
     CandleQuery,
@@ -53,14 +47,7 @@ from papertape.daemon.monitoring.api.reader import ApiReader, Kept
 from papertape.daemon.monitoring.api.statement import StatementPages
 from papertape.daemon.monitoring.api.stream import DeltaStream, StreamQuery
 from papertape.daemon.monitoring.peers.asking import RUN_HEADER
-from papertape.daemon.monitoring.routes import (
-    Handler,
-    Refused,
-    Route,
-    as_json,
-    json_bytes,
-    read_query,
-)
+from papertape.daemon.monitoring.routes import Handler, Refused, Route, as_json, json_bytes, read_query
 from papertape.daemon.monitoring.schemas import Status
 from papertape.daemon.monitoring.windows.candles import MOST_CANDLES, CandleHistory
 from papertape.daemon.monitoring.windows.equity import EquityHistory
@@ -162,11 +149,7 @@ class Api:
             ),
             reads("positions", "What is held, and what rests.", self._get_positions, Holdings),
             reads(
-                "refusals",
-                "Why nothing happened, with counts.",
-                self._get_refusals,
-                RefusalCounts,
-                SpanQuery,
+                "refusals", "Why nothing happened, with counts.", self._get_refusals, RefusalCounts, SpanQuery
             ),
             reads(
                 "statement",
@@ -199,9 +182,7 @@ class Api:
         check_span(asked)
 
         def question(journal: Journal) -> CandleWindow:
-            return self._candles.window(
-                journal, asked.symbol, asked.from_ms, asked.to_ms, asked.limit
-            )
+            return self._candles.window(journal, asked.symbol, asked.from_ms, asked.to_ms, asked.limit)
 
         return as_json(await self.reader.ask(question))
 
@@ -210,9 +191,7 @@ class Api:
         self.check_symbol(asked.symbol)
         features = self._account.features
         return as_json(
-            await self.reader.ask(
-                lambda journal: close_of(journal, features, asked.symbol, asked.time_ms)
-            )
+            await self.reader.ask(lambda journal: close_of(journal, features, asked.symbol, asked.time_ms))
         )
 
     async def _get_features(self, request: web.Request) -> web.Response:
@@ -223,9 +202,7 @@ class Api:
         size_ms = frame_ms * -(-(asked.size_ms or frame_ms) // frame_ms)
 
         def question(journal: Journal) -> LineWindow:
-            candles = self._candles.window(
-                journal, asked.symbol, asked.from_ms, asked.to_ms, MOST_CANDLES
-            )
+            candles = self._candles.window(journal, asked.symbol, asked.from_ms, asked.to_ms, MOST_CANDLES)
             return lines_of(journal, account.features, frame_ms, size_ms, candles)
 
         return as_json(await self.reader.ask(question))
@@ -237,25 +214,19 @@ class Api:
         frame_ms = self._account.timeframe_ms
         span = (asked.from_ms or 0, 2**62 if asked.to_ms is None else asked.to_ms)
         return as_json(
-            await self.reader.ask(
-                lambda journal: structure_window(journal, asked.symbol, frame_ms, *span)
-            )
+            await self.reader.ask(lambda journal: structure_window(journal, asked.symbol, frame_ms, *span))
         )
 
     async def _get_equity(self, request: web.Request) -> web.Response:
         asked = read_query(request, SpanQuery)
         check_span(asked)
         return as_json(
-            await self.reader.ask(
-                lambda journal: self._equity.window(journal, asked.from_ms, asked.to_ms)
-            )
+            await self.reader.ask(lambda journal: self._equity.window(journal, asked.from_ms, asked.to_ms))
         )
 
     async def _get_calibration(self, request: web.Request) -> web.Response:
         def question(journal: Journal) -> CalibrationView:
-            return self._calibration.answer(
-                journal, lambda: calibration_view(journal, self._account)
-            )
+            return self._calibration.answer(journal, lambda: calibration_view(journal, self._account))
 
         return as_json(await self.reader.ask(question))
 

@@ -42,9 +42,7 @@ class StatementPages:
         end = total if asked.cursor is None else min(asked.cursor, total)
         first = max(0, end - asked.limit)
         difference = None if booked.curve_cash is None else booked.curve_cash - booked.cash
-        columns = statement_columns(
-            booked.postings[first:end], booked.symbols, booked.units_per_quote
-        )
+        columns = statement_columns(booked.postings[first:end], booked.symbols, booked.units_per_quote)
         columns["time_ms"] = columns.pop("time").astype("i8")
         names = tuple(columns)
         rows = zip(*(columns[name].tolist() for name in names), strict=True)

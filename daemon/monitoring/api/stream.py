@@ -46,8 +46,7 @@ CLOSE_S: Final = 2.0
 _SENT: Final = tuple(
     listing
     for listing in LISTINGS
-    if listing.name
-    in ("decisions", "fills", "trades", "orders", "limits", "models", "changes", "events")
+    if listing.name in ("decisions", "fills", "trades", "orders", "limits", "models", "changes", "events")
 )
 
 _CLOSES: Final = (
@@ -163,16 +162,14 @@ class DeltaStream:
         if len(candles) >= MOST_CANDLES_SENT:
             return {**found, "reload": True}
         found["candles"] = [
-            [self._symbols[symbol], open_ms, *prices]
-            for open_ms, symbol, *prices, _ in candles.tolist()
+            [self._symbols[symbol], open_ms, *prices] for open_ms, symbol, *prices, _ in candles.tolist()
         ]
         if self._features.drawn:
             closes = journal.all(_CLOSES, *span, MOST_ROWS_SENT)
             if len(closes) >= MOST_ROWS_SENT:
                 return {"candles": [], "reload": True}
             found["features"] = [
-                [symbol, time_ms, drawn_values(self._features, stored)]
-                for symbol, time_ms, stored in closes
+                [symbol, time_ms, drawn_values(self._features, stored)] for symbol, time_ms, stored in closes
             ]
         for listing in _SENT:
             names = ", ".join(f'"{column.name}"' for column in listing.columns)
@@ -238,9 +235,7 @@ class DeltaStream:
             self.number += 1
         missed = [text for number, text in self._kept if number > (asked.after or 0)]
         is_known = asked.run == self.run and asked.after is not None
-        is_whole = (
-            is_known and asked.after == self.number - len(missed) and len(missed) < MOST_QUEUED
-        )
+        is_whole = is_known and asked.after == self.number - len(missed) and len(missed) < MOST_QUEUED
         for message in missed if is_whole else [self._text("snapshot", {})]:
             client.send(message)
         self.clients.add(client)
@@ -272,9 +267,7 @@ async def _listen(socket: web.WebSocketResponse) -> None:
         pass
 
 
-async def _close(
-    request: web.Request, socket: web.WebSocketResponse, code: int, message: bytes
-) -> None:
+async def _close(request: web.Request, socket: web.WebSocketResponse, code: int, message: bytes) -> None:
     """Close a connection that may not take another byte."""
     try:
         async with asyncio.timeout(CLOSE_S):

@@ -127,9 +127,7 @@ class Peer(BaseModel):
         None, description="when it answered last, by the clock of the daemon that asks"
     )
     more_positions: int = Field(0, description="that it holds and that are left out")
-    status: PeerStatus | None = Field(
-        None, description="what it said then; none: it has said nothing yet"
-    )
+    status: PeerStatus | None = Field(None, description="what it said then; none: it has said nothing yet")
 
 
 class Peers(BaseModel):

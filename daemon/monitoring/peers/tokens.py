@@ -30,10 +30,7 @@ def load_peer_tokens(
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, equals, token = (part.strip() for part in line.partition("="))
-        if (
-            not (equals and name and token and token.isascii() and token.isprintable())
-            or " " in token
-        ):
+        if not (equals and name and token and token.isascii() and token.isprintable()) or " " in token:
             raise ConfigError(
                 f"{where}: line {number} is not `name = token`, of printable ASCII without spaces"
             )

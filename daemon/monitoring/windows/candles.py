@@ -22,7 +22,9 @@ MOST_CANDLES: Final = 1_500  # of one answer
 MOST_KEPT: Final = 65_536  # of one symbol: 4 MB
 _PAGE: Final = 4_096  # inputs read at a time
 _PAGE_BYTES: Final = 16_000_000  # and no more than this, where inputs are long
-_ENDS: Final = 512  # inputs at each end of the journal among which a symbol's first and last candle are looked for
+_ENDS: Final = (
+    512  # inputs at each end of the journal among which a symbol's first and last candle are looked for
+)
 _DIGITS: Final = 6  # significant, of a volume
 _COLUMNS: Final = ("open", "high", "low", "close")
 
@@ -157,9 +159,7 @@ def _of_symbol(candles: Rows, place: int) -> Rows:
     return own
 
 
-def _window(
-    symbol: str, frame_ms: int, size_ms: int, rows: Rows, known: tuple[int, int]
-) -> CandleWindow:
+def _window(symbol: str, frame_ms: int, size_ms: int, rows: Rows, known: tuple[int, int]) -> CandleWindow:
     return CandleWindow(
         symbol=symbol,
         timeframe_ms=frame_ms,

@@ -94,15 +94,15 @@ class EquityHistory:
             return self._fresh(journal, first_ms, last_ms)
         times = self._kept["time_ms"]
         # A stretch that the window cuts is read: what is kept of it may lie outside.
-        begin_ms = (
-            -(-first_ms // self._size_ms) * self._size_ms if first_ms > self._oldest_ms else 0
-        )
+        begin_ms = -(-first_ms // self._size_ms) * self._size_ms if first_ms > self._oldest_ms else 0
         end_ms = (last_ms + 1) // self._size_ms * self._size_ms if last_ms < times[-1] else 2**62
-        return join_rows([
-            self._fresh(journal, first_ms, min(begin_ms - 1, last_ms)),
-            self._kept[(times >= begin_ms) & (times < end_ms)],
-            self._fresh(journal, max(begin_ms, end_ms), last_ms),
-        ])  # fmt: skip
+        return join_rows(
+            [
+                self._fresh(journal, first_ms, min(begin_ms - 1, last_ms)),
+                self._kept[(times >= begin_ms) & (times < end_ms)],
+                self._fresh(journal, max(begin_ms, end_ms), last_ms),
+            ]
+        )
 
     def _fresh(self, journal: Journal, first_ms: int, last_ms: int) -> Rows:
         """Return every mark of a span, both ends included, from the journal."""

@@ -5,11 +5,7 @@ from panels.panel import CHAMPION, GREEN, ORANGE, RED, Panel
 LONG_WINDOW = '{model="champion",window="2000"}'
 OUTCOMES = "papertape_prediction_outcomes_total"
 RESOLVED = "sum by (confidence_bucket) (increase(" + OUTCOMES + CHAMPION + "[$__range]))"
-HITS = (
-    "sum by (confidence_bucket) (increase("
-    + OUTCOMES
-    + '{model="champion",outcome="hit"}[$__range]))'
-)
+HITS = "sum by (confidence_bucket) (increase(" + OUTCOMES + '{model="champion",outcome="hit"}[$__range]))'
 STATED = (
     "sum by (confidence_bucket) (increase(papertape_prediction_confidence_resolved_total"
     + CHAMPION

@@ -3,17 +3,7 @@
 import re
 from typing import Any, NamedTuple
 
-from panels.sdk import (
-    bargauge,
-    common,
-    dashboard,
-    heatmap,
-    models,
-    prometheus,
-    stat,
-    table,
-    timeseries,
-)
+from panels.sdk import bargauge, common, dashboard, heatmap, models, prometheus, stat, table, timeseries
 
 SOURCE = models.common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 MATCHERS = 'job=~"$job",instance=~"$instance"'
@@ -74,13 +64,7 @@ def matched(expression: str) -> str:
     return SELECTOR.sub(add, expression)
 
 
-KINDS = {
-    "stat": stat,
-    "timeseries": timeseries,
-    "bargauge": bargauge,
-    "heatmap": heatmap,
-    "table": table,
-}
+KINDS = {"stat": stat, "timeseries": timeseries, "bargauge": bargauge, "heatmap": heatmap, "table": table}
 Property = models.dashboard.DynamicConfigValue
 
 
@@ -90,9 +74,7 @@ def built_panel(panel: Panel, number: int, x: int, y: int, height: int) -> Any:
     built.id(number).title(panel.title).description(panel.text).datasource(SOURCE).unit(panel.unit)
     built.grid_pos(models.dashboard.GridPos(x=x, y=y, w=panel.width, h=height))
     steps = [models.dashboard.Threshold(value=value, color=colour) for value, colour in panel.steps]
-    built.thresholds(
-        dashboard.ThresholdsConfig().mode(models.dashboard.ThresholdsMode.ABSOLUTE).steps(steps)
-    )
+    built.thresholds(dashboard.ThresholdsConfig().mode(models.dashboard.ThresholdsMode.ABSOLUTE).steps(steps))
     colours = models.dashboard.FieldColorModeId
     is_line = panel.kind == "timeseries"
     mode = colours.PALETTE_CLASSIC if is_line else colours.THRESHOLDS
@@ -158,13 +140,7 @@ def _figure(built: Any, panel: Panel) -> None:
     built.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
 
 
-DRAWN = {
-    "stat": _figure,
-    "timeseries": _line,
-    "bargauge": _figure,
-    "heatmap": _heatmap,
-    "table": _table,
-}
+DRAWN = {"stat": _figure, "timeseries": _line, "bargauge": _figure, "heatmap": _heatmap, "table": _table}
 
 
 def _transformations(panel: Panel) -> list[Any]:

@@ -25,10 +25,16 @@ with warnings.catch_warnings():
     from grafana_foundation_sdk.models import heatmap as _heatmap
     from grafana_foundation_sdk.models import prometheus as _prometheus
 
-models = SimpleNamespace(
-    common=_common, dashboard=_dashboard, heatmap=_heatmap, prometheus=_prometheus
-)
+models = SimpleNamespace(common=_common, dashboard=_dashboard, heatmap=_heatmap, prometheus=_prometheus)
 
 __all__ = [
-    "bargauge", "common", "dashboard", "heatmap", "models", "prometheus", "stat", "table", "timeseries",
-]  # fmt: skip
+    "bargauge",
+    "common",
+    "dashboard",
+    "heatmap",
+    "models",
+    "prometheus",
+    "stat",
+    "table",
+    "timeseries",
+]

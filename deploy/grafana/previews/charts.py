@@ -59,9 +59,7 @@ def scale(lowest: float, highest: float, unit: str = "locale") -> tuple[float, f
     of = size_of(max(abs(lowest), abs(highest)), unit)
     rough = (highest - lowest) / of / (1 if unit == "bool_yes_no" else _TICKS)
     size = 10.0 ** math.floor(math.log10(rough))
-    step = of * next(
-        size * n for n in (1.0, 2.0, 2.5, 5.0, 10.0) if size * n >= rough * (1.0 - 1e-9)
-    )
+    step = of * next(size * n for n in (1.0, 2.0, 2.5, 5.0, 10.0) if size * n >= rough * (1.0 - 1e-9))
     return math.floor(lowest / step) * step, math.ceil(highest / step) * step, step
 
 
@@ -90,9 +88,7 @@ def looks_of(panel: Mapping[str, Any], series: Sequence[Series]) -> list[Looks]:
     return found
 
 
-def _drawn(
-    one: Series, look: Looks, chart: Place, span: Span, low: float, high: float
-) -> Iterator[str]:
+def _drawn(one: Series, look: Looks, chart: Place, span: Span, low: float, high: float) -> Iterator[str]:
     """Yield a series; where it is absent or no number the line has a gap, and a point by itself is a dot."""
     for run in runs(one, span.step_s):
         points = [(along(chart, t, span), upwards(chart, v, low, high)) for t, v in run]
@@ -177,10 +173,7 @@ def heat(panel: Mapping[str, Any], place: Place, results: Results, span: Span) -
     cells = buckets(by_bound)
     most = max(cells.values(), default=0.0)
     yield from _time_axis(chart, span)
-    height, width = (
-        chart.height / len(by_bound),
-        chart.width * span.step_s / (span.end_s - span.start_s),
-    )
+    height, width = (chart.height / len(by_bound), chart.width * span.step_s / (span.end_s - span.start_s))
     for (row, time_s), count in cells.items():
         if count > 0.0:
             x, y = along(chart, time_s, span), chart.bottom - (row + 1) * height

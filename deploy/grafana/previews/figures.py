@@ -62,15 +62,9 @@ def bars(panel: Mapping[str, Any], place: Place, results: Results) -> Iterator[s
         start = track.x - ends[0] / span * track.width
         width = abs(one.last) / span * track.width
         colour = colour_of(panel, one.last)
-        yield marks.text(
-            marks.cut(one.legend, names - 6), track.x - 6, y + pitch / 2 + 3, f"end{font}"
-        )
-        yield marks.box(
-            min(start, start + math.copysign(width, one.last)), y, width, pitch - 2, colour
-        )
-        yield marks.text(
-            shown(panel, one.last), inner.right, y + pitch / 2 + 3, f"end{font} {colour}"
-        )
+        yield marks.text(marks.cut(one.legend, names - 6), track.x - 6, y + pitch / 2 + 3, f"end{font}")
+        yield marks.box(min(start, start + math.copysign(width, one.last)), y, width, pitch - 2, colour)
+        yield marks.text(shown(panel, one.last), inner.right, y + pitch / 2 + 3, f"end{font} {colour}")
     if len(kept) < len(found):
         yield marks.text(f"… {len(found) - len(kept)} more", inner.x, inner.bottom - 4, "soft")
 
@@ -108,9 +102,7 @@ def rows_of(panel: Mapping[str, Any], results: Results) -> tuple[list[str], list
     return [renamed["symbol"], *titles], rows
 
 
-def _cells(
-    panel: Mapping[str, Any], values: Sequence[float], decimals: Sequence[int | None]
-) -> list[str]:
+def _cells(panel: Mapping[str, Any], values: Sequence[float], decimals: Sequence[int | None]) -> list[str]:
     """Return a line's values in words; what is absent stays empty."""
     return [
         shown(panel, value, places) if math.isfinite(value) else ""

@@ -16,11 +16,7 @@ CHARTS = {"timeseries": lines, "heatmap": heat}
 
 
 def picture(
-    dashboard: Dashboard,
-    results: Callable[[Shown], Results],
-    span: Span,
-    symbols: Sequence[str],
-    about: str,
+    dashboard: Dashboard, results: Callable[[Shown], Results], span: Span, symbols: Sequence[str], about: str
 ) -> str:
     """
     Return a dashboard as SVG.
@@ -37,17 +33,20 @@ def picture(
         marks.style(),
         marks.box(0, 0, WIDTH, height, "paper"),
         marks.text(dashboard["title"], 8, 22, "head"),
-        marks.text(f"Preview drawn from the results of the panels' queries, no screenshot of Grafana. {about}", 8, 41, "soft"),
-    ]  # fmt: skip
+        marks.text(
+            f"Preview drawn from the results of the panels' queries, no screenshot of Grafana. {about}",
+            8,
+            41,
+            "soft",
+        ),
+    ]
     for shown in everything:
         parts += _row(shown) if is_row(shown.panel) else _panel(shown, results(shown), span)
     return "\n".join([*parts, "</svg>", ""])
 
 
 def _row(shown: Shown) -> Iterator[str]:
-    yield marks.text(
-        f"▾ {shown.panel['title']}", shown.place.x + 4, shown.place.y + ROW_PX / 2 + 2, "title"
-    )
+    yield marks.text(f"▾ {shown.panel['title']}", shown.place.x + 4, shown.place.y + ROW_PX / 2 + 2, "title")
 
 
 def _panel(shown: Shown, results: Results, span: Span) -> Iterator[str]:

@@ -86,9 +86,7 @@ def ready(expression: str, span: Span, variables: Mapping[str, str]) -> str:
     return re.sub(r"\$(\w+)", lambda found: known[found[1]], expression)
 
 
-def results_of(
-    panel: Panel, ask: Ask, span: Span, variables: Mapping[str, str] | None = None
-) -> Results:
+def results_of(panel: Panel, ask: Ask, span: Span, variables: Mapping[str, str] | None = None) -> Results:
     """Return the answers to a panel's queries."""
     return tuple(tuple(_series(target, ask, span, variables or {})) for target in panel["targets"])
 

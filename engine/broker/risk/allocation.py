@@ -65,8 +65,11 @@ class Allocation:
     allocation: str = "none"
     shares: Mapping[str, float] = field(default_factory=dict)
     rebalance_hours: int = option(
-        0, "after which positions are brought to their shares again, counted from 1970-01-01 UTC; 0: they are left alone", ge=0, le=87_600
-    )  # fmt: skip
+        0,
+        "after which positions are brought to their shares again, counted from 1970-01-01 UTC; 0: they are left alone",
+        ge=0,
+        le=87_600,
+    )
     rebalance_band: float = option(
         0.0, "of equity: a position that is as near stays as it is", ge=0.0, le=1.0
     )

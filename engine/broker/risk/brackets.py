@@ -37,11 +37,7 @@ class Bracket:
 def as_brackets(rows: Sequence[Any]) -> tuple[Bracket, ...]:
     """Return rows as brackets, whether they are that already, mappings of the same names, or values in their order."""
     return tuple(
-        row
-        if isinstance(row, Bracket)
-        else Bracket(**row)
-        if isinstance(row, Mapping)
-        else Bracket(*row)
+        row if isinstance(row, Bracket) else Bracket(**row) if isinstance(row, Mapping) else Bracket(*row)
         for row in rows
     )
 
@@ -55,9 +51,7 @@ def check_brackets(where: str, brackets: Sequence[Bracket]) -> None:
         place = f"{where}: row {number}"
         check_options(place, row)
         if not before.up_to < row.up_to:
-            raise ConfigError(
-                f"{place}: up_to {row.up_to:g} is not above {before.up_to:g}, where it begins"
-            )
+            raise ConfigError(f"{place}: up_to {row.up_to:g} is not above {before.up_to:g}, where it begins")
         if not 0.0 < row.leverage <= before.leverage:
             raise ConfigError(
                 f"{place}: leverage {row.leverage:g} is not above 0 and at most {before.leverage:g}, that of smaller ones"
@@ -104,9 +98,7 @@ def _check_table(where: str, market: Any) -> None:
         raise ConfigError(f"{where}: brackets: a spot market has no margin; leave them out")
     for name in ("maintenance_rate", "maintenance_slope", "initial_rate", "initial_slope"):
         if getattr(market, name):
-            raise ConfigError(
-                f"{where}: brackets: they say what {name} says as well; leave one out"
-            )
+            raise ConfigError(f"{where}: brackets: they say what {name} says as well; leave one out")
     highest = market.brackets[0].leverage
     if market.leverage > highest:
         raise ConfigError(
@@ -132,8 +124,13 @@ def amounts_of(brackets: Sequence[Bracket]) -> FloatArray:
 
 
 def largest_notional(
-    leverage: float, brackets: Sequence[Bracket], initial_rate: float, initial_slope: float, start: float, most: float
-) -> float:  # fmt: skip
+    leverage: float,
+    brackets: Sequence[Bracket],
+    initial_rate: float,
+    initial_slope: float,
+    start: float,
+    most: float,
+) -> float:
     """
     Return the largest notional of a position at a leverage, quote; 0: any.
 

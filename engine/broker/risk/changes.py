@@ -16,10 +16,7 @@ from papertape.engine.errors import DataError
 from papertape.engine.jit import Row, Rows
 from papertape.engine.records import CHANGE, MARKET_FIGURES
 
-TABLES: Final = {
-    "tier": "fee_tiers",
-    "bracket": "brackets",
-}  # by how the names of their columns begin
+TABLES: Final = {"tier": "fee_tiers", "bracket": "brackets"}  # by how the names of their columns begin
 
 
 class Changed(NamedTuple):
@@ -78,4 +75,4 @@ def told(changes: Rows, symbols: Sequence[str]) -> list[Changed]:
         parts = found.setdefault((int(row["time_ms"]), int(row["symbol"])), [])
         if said not in parts:
             parts.append(said)
-    return [Changed(time_ms, symbols[symbol], ", ".join(parts)) for (time_ms, symbol), parts in found.items()]  # fmt: skip
+    return [Changed(time_ms, symbols[symbol], ", ".join(parts)) for (time_ms, symbol), parts in found.items()]

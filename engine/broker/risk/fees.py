@@ -59,7 +59,7 @@ def as_tiers(rows: Sequence[Any]) -> tuple[FeeTier, ...]:
 def check_fees(where: str, market: Any) -> None:
     """Raise ConfigError for fees of a market that nobody can mean; `where` begins the sentence."""
     if len(market.fee_tiers) >= MOST_TIERS:
-        raise ConfigError(f"{where}: {len(market.fee_tiers)} fee tiers are more than {MOST_TIERS - 1}")  # fmt: skip
+        raise ConfigError(f"{where}: {len(market.fee_tiers)} fee tiers are more than {MOST_TIERS - 1}")
     before = 0.0
     for number, row in enumerate(market.fee_tiers, 1):
         place = f"{where}: fee tier {number}"
@@ -111,12 +111,7 @@ def doubled(market: Any) -> dict[str, Any]:
 
 @kernel
 def fee_of(
-    account: Row,
-    market: Row,
-    quantity: float,
-    price: float,
-    is_maker: bool,
-    is_largest: bool = False,
+    account: Row, market: Row, quantity: float, price: float, is_maker: bool, is_largest: bool = False
 ) -> int:
     """Return what a fill pays that is no liquidation, money units; is_largest: that could be, asked to leave room for it."""
     rate = market.maker_fee_rate if is_maker else market.taker_fee_rate
@@ -126,9 +121,7 @@ def fee_of(
         if market.fee_address != 0:
             volume = account.volume * market.quote_per_volume
             kind = LARGEST if is_largest else 1.0 if is_maker else 0.0
-            fee = ask_at(
-                market.fee_address, price, quantity, kind, rate, volume, market.fee_minimum,
-            )  # fmt: skip
+            fee = ask_at(market.fee_address, price, quantity, kind, rate, volume, market.fee_minimum)
         else:
             fee += market.fee_fixed
             if rate >= 0.0:
@@ -170,6 +163,4 @@ def count_volume(account: Row, fills: Rows, first: int, last: int) -> None:
     """Add fills `first` … `last - 1` to the volume of their day."""
     for row in range(first, last):
         today = account.volume_day % TIER_DAYS
-        account.volumes[today] = added(
-            account.volumes[today], fills[row].notional // UNITS_PER_VOLUME
-        )
+        account.volumes[today] = added(account.volumes[today], fills[row].notional // UNITS_PER_VOLUME)

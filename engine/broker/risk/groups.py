@@ -39,17 +39,13 @@ class SymbolGroup:
         if not self.symbols or len(set(self.symbols)) != len(self.symbols):
             raise ConfigError(f"{where}: name at least one symbol, each once")
         if not 0.0 < self.gross <= MOST_GROSS:
-            raise ConfigError(
-                f"{where}: gross {self.gross:g} is not above 0 and at most {MOST_GROSS:g}"
-            )
+            raise ConfigError(f"{where}: gross {self.gross:g} is not above 0 and at most {MOST_GROSS:g}")
 
 
 def as_groups(groups: Sequence[Any]) -> tuple[SymbolGroup, ...]:
     """Return groups, whether they are that already or mappings of the same names; a symbol is in one at most."""
     found = tuple(
-        SymbolGroup(**group)
-        if isinstance(group, Mapping)
-        else SymbolGroup(group.symbols, group.gross)
+        SymbolGroup(**group) if isinstance(group, Mapping) else SymbolGroup(group.symbols, group.gross)
         for group in groups
     )
     named: set[str] = set()

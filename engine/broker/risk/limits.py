@@ -42,22 +42,23 @@ class Limits:
     """
 
     daily_loss: float = option(
-        0.0, "share of the day's first equity; met, it flattens and locks until the day ends (UTC)", ge=0.0, lt=1.0
-    )  # fmt: skip
-    drawdown: float = option(
-        0.0, "share of the highest equity; met, it flattens and locks", ge=0.0, lt=1.0
+        0.0,
+        "share of the day's first equity; met, it flattens and locks until the day ends (UTC)",
+        ge=0.0,
+        lt=1.0,
     )
-    drawdown_lock_days: float = option(
-        0.0, "how long; 0: until an operator resumes", ge=0.0, le=3_650.0
-    )
+    drawdown: float = option(0.0, "share of the highest equity; met, it flattens and locks", ge=0.0, lt=1.0)
+    drawdown_lock_days: float = option(0.0, "how long; 0: until an operator resumes", ge=0.0, le=3_650.0)
     losses: int = option(0, "losing trades in a row that lock entries for a while", ge=0, le=10_000)
     losses_lock_hours: float = option(24.0, "how long", gt=0.0, le=87_600.0)
-    position: float = option(0.0, "largest notional of a position ÷ equity, when it is opened", ge=0.0, le=1_000.0)  # fmt: skip
+    position: float = option(
+        0.0, "largest notional of a position ÷ equity, when it is opened", ge=0.0, le=1_000.0
+    )
     gross: float = option(0.0, "of all positions", ge=0.0, le=1_000.0)
     net: float = option(0.0, "of longs less shorts, either way", ge=0.0, le=1_000.0)
     open_positions: int = option(0, "most at once", ge=0, le=10_000)
     orders: int = option(0, "of one symbol that may open something, in a while", ge=0, le=100_000)
-    orders_hours: float = option(24.0, "how long that is, counted from midnight UTC", gt=0.0, le=87_600.0)  # fmt: skip
+    orders_hours: float = option(24.0, "how long that is, counted from midnight UTC", gt=0.0, le=87_600.0)
     groups: tuple[SymbolGroup, ...] = ()
 
     def __post_init__(self) -> None:
@@ -67,9 +68,7 @@ class Limits:
     @property
     def is_any(self) -> bool:
         """Return whether there is a limit at all."""
-        kept = (
-            entry.name for entry in fields(self) if not entry.name.endswith(("_days", "_hours"))
-        )
+        kept = (entry.name for entry in fields(self) if not entry.name.endswith(("_days", "_hours")))
         return any(getattr(self, name) for name in kept)
 
     def write(self, row: Any) -> None:
@@ -82,9 +81,7 @@ class Limits:
 
 
 @inlined_kernel
-def watch_limits(
-    portfolio: Portfolio, out: OutputRows, mark: Row, open_ms: int, first_trade: int
-) -> bool:
+def watch_limits(portfolio: Portfolio, out: OutputRows, mark: Row, open_ms: int, first_trade: int) -> bool:
     """
     Take in the mark of an instant; return whether a limit was met that flattens.
 
@@ -165,13 +162,7 @@ def lock(account: Row, limit: int, until_ms: int) -> None:
 
 @kernel
 def write_limit(
-    account: Row,
-    out: OutputRows,
-    close_ms: int,
-    limit: int,
-    until_ms: int,
-    value: float,
-    threshold: float,
+    account: Row, out: OutputRows, close_ms: int, limit: int, until_ms: int, value: float, threshold: float
 ) -> None:
     """Report a limit that was met."""
     event = out.limits[out.counters[N_LIMITS]]

@@ -117,6 +117,4 @@ def is_marked_out(position: Row, candle: Row) -> bool:
     """Return whether the mark price alone liquidates a position in a candle that trades nowhere below or above its open."""
     if position.liquidation_price <= 0.0 or not position.mark_high > 0.0:
         return False
-    return liquidation_reached(position, candle) == candle.open and (
-        is_liquidation_nearer(position, candle)
-    )
+    return liquidation_reached(position, candle) == candle.open and (is_liquidation_nearer(position, candle))

@@ -74,7 +74,9 @@ class FeeFunction:
     @property
     def said(self) -> str:
         """Return the convention of a result, in a sentence."""
-        return f"Fees are what {self.name} says; buy and hold and the labels of models pay the markets' rates."
+        return (
+            f"Fees are what {self.name} says; buy and hold and the labels of models pay the markets' rates."
+        )
 
     @property
     def doubled(self) -> "FeeFunction":
@@ -166,9 +168,7 @@ def as_fee_function(given: Any) -> FeeFunction | None:
 def _entry(inner: Any, number: int, times: float) -> Callable[..., float]:
     """Return what kernels call in place of a function: its answer, or FeeError."""
 
-    def entry(
-        price: float, size: float, kind: float, rate: float, volume: float, minimum: float
-    ) -> float:
+    def entry(price: float, size: float, kind: float, rate: float, volume: float, minimum: float) -> float:
         is_failed, answer, notional = 0, 0.0, size * price
         own_rate = rate / times if rate > 0.0 else rate  # of a rebate nothing is doubled
         try:

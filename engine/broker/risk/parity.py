@@ -80,7 +80,7 @@ def rank(account: Row, positions: Rows, markets: Rows) -> tuple[int, int]:
         if position.risk_variance <= 0.0:
             continue  # a price that never moved
         place = n
-        while place > 0 and is_before(account, position, positions[positions[place - 1].risk_order], days):  # fmt: skip
+        while place > 0 and is_before(account, position, positions[positions[place - 1].risk_order], days):
             positions[place].risk_order = positions[place - 1].risk_order
             place -= 1
         positions[place].risk_order = symbol

@@ -39,7 +39,9 @@ class SizeRules:
     )
     volatility_days: float = option(30.0, "after which a return weighs half", gt=0.0, le=3_650.0)
     kelly_share: float = option(0.5, "sizing by kelly: of Kelly's fraction", gt=0.0, le=1.0)
-    kelly_trades: int = option(50, "after which a trade weighs half; fixed_fraction until then", ge=2, le=100_000)  # fmt: skip
+    kelly_trades: int = option(
+        50, "after which a trade weighs half; fixed_fraction until then", ge=2, le=100_000
+    )
     kelly_least: float = option(
         0.02, "notional ÷ equity, whatever was lost; 0: nothing is opened", ge=0.0, le=125.0
     )

@@ -77,9 +77,7 @@ def fill_order(
 
 
 @kernel
-def close_by(
-    book: SymbolBook, out: OutputRows, order: Row, reference: float, is_maker: bool
-) -> None:
+def close_by(book: SymbolBook, out: OutputRows, order: Row, reference: float, is_maker: bool) -> None:
     """Close as much of the position as an order against it asks for and the candle's volume gives."""
     position, trade, entry, market = book.position, book.trade, book.entry, book.market
     held = abs(position.quantity)
@@ -104,9 +102,7 @@ def close_by(
 
 
 @kernel
-def open_by(
-    book: SymbolBook, out: OutputRows, order: Row, reference: float, is_maker: bool
-) -> None:
+def open_by(book: SymbolBook, out: OutputRows, order: Row, reference: float, is_maker: bool) -> None:
     """Open or add what an order asks for, as far as buying power, the market's lots and the candle's volume allow."""
     account, position, trade = book.account, book.position, book.trade
     entry, market, side = book.entry, book.market, order.target
@@ -155,12 +151,7 @@ def open_by(
 @kernel
 def plan_bracket(book: SymbolBook, order: Row, price: float) -> bool:
     """Write the fill's price and the bracket that a position has after it; return whether it lies on the right sides."""
-    position, entry, tick_size, side = (
-        book.position,
-        book.entry,
-        book.market.tick_size,
-        order.target,
-    )
+    position, entry, tick_size, side = (book.position, book.entry, book.market.tick_size, order.target)
     stop_price = order.stop_price
     if stop_price <= 0.0 and order.stop_distance > 0.0:
         stop_price = price - side * order.stop_distance

@@ -42,9 +42,7 @@ def end_all_orders(portfolio: Portfolio, out: OutputRows, time_ms: int, cause: i
 
 
 @kernel
-def end_orders_of(
-    portfolio: Portfolio, out: OutputRows, symbol: int, time_ms: int, cause: int
-) -> None:
+def end_orders_of(portfolio: Portfolio, out: OutputRows, symbol: int, time_ms: int, cause: int) -> None:
     """Cancel the working orders of one symbol."""
     end_all(book_of(portfolio, symbol, time_ms), out, cause, False)
 

@@ -61,9 +61,7 @@ def hold(book: SymbolBook, out: OutputRows, instruction: Row, worth: Worth) -> i
     change = wanted - now
     if abs(change) <= noise:
         return REFUSED_NO
-    is_near = abs(change) * position.last_price <= instruction.band * (
-        worth.equity * market.quote_per_unit
-    )
+    is_near = abs(change) * position.last_price <= instruction.band * (worth.equity * market.quote_per_unit)
     if is_near and wanted != 0.0:
         return REFUSED_NO
     instruction.kind = AT_MARKET

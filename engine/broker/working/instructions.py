@@ -50,21 +50,14 @@ INSTRUCTION: Final = record(
     ("share", "f8"),  # of the position, in place of a quantity; 0 = by quantity
     ("fraction", "f8"),  # of equity as notional, in place of a quantity; 0 = by quantity
     ("band", "f8"),  # of equity: a target that is as near is held already
-    (
-        "size_scale",
-        "f8",
-    ),  # on the size that the account's rule gives when nothing else says how much
+    ("size_scale", "f8"),  # on the size that the account's rule gives when nothing else says how much
     *((name, WORKING_ORDER[name].str[1:]) for name in WORKING_ORDER.names or ()),
 )
 
 
 @kernel
 def obey_all(
-    portfolio: Portfolio,
-    out: OutputRows,
-    instructions: Rows,
-    n_instructions: IntArray,
-    close_ms: int,
+    portfolio: Portfolio, out: OutputRows, instructions: Rows, n_instructions: IntArray, close_ms: int
 ) -> None:
     """
     Obey what was asked for at one close, symbol by symbol, all of it sized on the account as it is now.

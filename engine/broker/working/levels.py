@@ -98,8 +98,15 @@ def at_open(order: Row, market: Row, settings: Row, open_price: float) -> int:
 
 @kernel
 def is_certain(
-    level: float, approach: int, price: float, end: float, close: float, leg: int, fresh_leg: int, beyond: float,
-) -> bool:  # fmt: skip
+    level: float,
+    approach: int,
+    price: float,
+    end: float,
+    close: float,
+    leg: int,
+    fresh_leg: int,
+    beyond: float,
+) -> bool:
     """
     Return whether a level is met for certain on the way from `price` to `end`.
 

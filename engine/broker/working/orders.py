@@ -127,10 +127,7 @@ WORKING_ORDER: Final = record(
     ("time_in_force", "i8"),
     ("is_new", "i8"),  # this candle is the first in which it may fill
     ("tried_ms", "i8"),  # open of the candle in which it last filled or tried to: once a candle
-    (
-        "fresh_leg",
-        "i8",
-    ),  # of the candle's way in which it became a limit order; -1 = before the candle
+    ("fresh_leg", "i8"),  # of the candle's way in which it became a limit order; -1 = before the candle
     ("decided_ms", "i8"),
     ("expires_ms", "i8"),  # it does not work in a candle that opens then or later; 0 = never
     ("ready_instant", "i8"),
@@ -160,10 +157,7 @@ WORKING_ORDER: Final = record(
 # What happened to a working order.
 ORDER_EVENT: Final = record(
     ("sequence", "i8"),
-    (
-        "time_ms",
-        "i8",
-    ),  # close at which it was asked for, or open of the candle in which it happened
+    ("time_ms", "i8"),  # close at which it was asked for, or open of the candle in which it happened
     ("symbol", "i8"),
     ("number", "i8"),
     ("status", "i8"),  # STATUS_NAMES
@@ -171,10 +165,8 @@ ORDER_EVENT: Final = record(
     ("kind", "i8"),  # KIND_NAMES or LEVEL_NAMES
     ("side", "i8"),
     ("quantity", "f8"),  # of this fill, else what remains; of a bracket what it covers
-    (
-        "price",
-        "f8",
-    ),  # of this fill, else its trigger or limit (triggered: its limit); where a level has moved to, 0 = away
+    # Of this fill, else its trigger or limit (triggered: its limit); where a level has moved to, 0 = away.
+    ("price", "f8"),
     ("fill", "i8"),  # sequence of the FILL; -1 = none
     ("tag", "i8"),
 )
@@ -203,13 +195,7 @@ def open_event(book: SymbolBook, out: OutputRows, status: int) -> Row:
 
 @kernel
 def write_event(
-    book: SymbolBook,
-    out: OutputRows,
-    order: Row,
-    status: int,
-    cause: int,
-    quantity: float,
-    price: float,
+    book: SymbolBook, out: OutputRows, order: Row, status: int, cause: int, quantity: float, price: float
 ) -> Row:
     """Report what happened to an order, and return the report; through which fill is the caller's to say."""
     row = open_event(book, out, status)

@@ -2,13 +2,7 @@
 Placing an order and taking it back: how large it is, what forbids it, and its row of the table.
 """
 
-from papertape.engine.broker.account import (
-    SIZE_BY_RISK,
-    SIZE_BY_VOLATILITY,
-    OutputRows,
-    SymbolBook,
-    Worth,
-)
+from papertape.engine.broker.account import SIZE_BY_RISK, SIZE_BY_VOLATILITY, OutputRows, SymbolBook, Worth
 from papertape.engine.broker.fills import on_tick
 from papertape.engine.broker.orders import bar_to_entry
 from papertape.engine.broker.risk.places import count_order, has_spent_orders
@@ -137,9 +131,7 @@ def obstacle(book: SymbolBook, instruction: Row) -> int:
         return REFUSED_SIZE
     instruction.limit_price = on_tick(instruction.limit_price, market.tick_size, 0)
     instruction.trigger_price = on_tick(instruction.trigger_price, market.tick_size, 0)
-    is_triggered = instruction.kind != TRAIL and is_met_at(
-        instruction, position.last_price, market.tick_size
-    )
+    is_triggered = instruction.kind != TRAIL and is_met_at(instruction, position.last_price, market.tick_size)
     return WRONG_SIDE if is_triggered else REFUSED_NO
 
 

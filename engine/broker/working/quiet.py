@@ -8,13 +8,7 @@ that is not among them is left to `papertape.engine.broker.execution` as a whole
 
 import numpy as np
 
-from papertape.engine.broker.account import (
-    MARGIN_CROSS,
-    BaseCandles,
-    OutputRows,
-    SymbolBook,
-    position_value,
-)
+from papertape.engine.broker.account import MARGIN_CROSS, BaseCandles, OutputRows, SymbolBook, position_value
 from papertape.engine.broker.bracket import bracket_hit
 from papertape.engine.broker.fills import track_excursion
 from papertape.engine.broker.ledger import added, money

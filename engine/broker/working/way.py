@@ -132,9 +132,7 @@ def nearest(book: SymbolBook, candle: Row, price: float, end: float, leg: int) -
     if side != 0:
         fresh_leg = position.fresh_leg
         stop_price = adverse_level(position, candle)
-        if stop_price > 0.0 and is_certain(
-            stop_price, -side, price, end, candle.close, leg, fresh_leg, 0.0
-        ):
+        if stop_price > 0.0 and is_certain(stop_price, -side, price, end, candle.close, leg, fresh_leg, 0.0):
             best = abs(stop_price - price)
             found = _THE_STOP
         target_price = position.target_price

@@ -38,9 +38,7 @@ class FeatureFaults:
 
     def add(self, found: Iterable[BadValue], symbol: int, at: str, known_ms: IntArray) -> None:
         """Keep what was wrong; at: `@4h` behind the names, known_ms: when each of the new candles was known."""
-        self.waiting += [
-            (int(known_ms[bad.place]), symbol, f"{bad.name}{at}", bad.reason) for bad in found
-        ]
+        self.waiting += [(int(known_ms[bad.place]), symbol, f"{bad.name}{at}", bad.reason) for bad in found]
 
     def take(self, closes_ms: IntArray) -> list[FeatureFault]:
         """

@@ -99,9 +99,7 @@ class KernelFeature(OwnFeature):
                 signature(self.kernel).bind(*arguments)
         except Exception as error:  # the compiler raises what it will on a user's code
             said = [line.strip() for line in str(error).splitlines() if line.strip()]
-            said = [line for line in said if not line.startswith(_WHERE)] or [
-                "for no stated reason"
-            ]
+            said = [line for line in said if not line.startswith(_WHERE)] or ["for no stated reason"]
             raise ConfigError(
                 f"feature {self.name!r}: its kernel does not compile for (history, first, last, count, p, state, out): "
                 f"{type(error).__name__}: {said[0]}"
@@ -156,10 +154,7 @@ class _KernelRunner:
         # As in `_call`, which one call more would show: a built-in feature takes four nanoseconds a candle.
         try:
             self._kernel(*new, self._parameters, self._state, line)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # the boundary to a user's code: no error of it is ours
+        except (Exception, SystemExit) as error:  # the boundary to a user's code: no error of it is ours
             return self._one_by_one(new, line, told(error))
         return []
 
@@ -201,9 +196,6 @@ class _KernelRunner:
         """Call the kernel and return what it raises, empty for nothing."""
         try:
             self._kernel(*new, self._parameters, state, line)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # the boundary to a user's code: no error of it is ours
+        except (Exception, SystemExit) as error:  # the boundary to a user's code: no error of it is ours
             return told(error)
         return ""

@@ -12,8 +12,17 @@ from papertape.engine.features.own.objects import ObjectFeature
 from papertape.engine.features.table import FEATURES, is_built_in
 
 _TAKEN: Final = (
-    "model_probability", "open", "high", "low", "close", "volume", "symbol", "time_ms", "position", "state",
-)  # fmt: skip
+    "model_probability",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "symbol",
+    "time_ms",
+    "position",
+    "state",
+)
 
 
 def own_features(requests: Iterable[Any]) -> dict[str, OwnFeature]:
@@ -63,9 +72,7 @@ def as_feature(value: Any) -> OwnFeature:
 def _refuse_name(name: str) -> None:
     """Raise ConfigError for a name that cannot stand in a request, or means something else there."""
     if not name.isidentifier() or iskeyword(name) or not name.isascii():
-        raise ConfigError(
-            f"feature {name!r}: its name is no Python name; letters, digits and _ make one"
-        )
+        raise ConfigError(f"feature {name!r}: its name is no Python name; letters, digits and _ make one")
     columns = {f"{row.name}_{output}" for row in FEATURES.values() for output in row.outputs}
     if is_built_in(name) or name in columns or name in _TAKEN:
         raise ConfigError(

@@ -46,15 +46,11 @@ class ObjectFeature(OwnFeature):
         kind = type(instance).__name__
         name = getattr(instance, "name", None)
         if not isinstance(name, str):
-            raise ConfigError(
-                f'feature {kind}: it has no name; write name = "{kind.lower()}" in the class'
-            )
+            raise ConfigError(f'feature {kind}: it has no name; write name = "{kind.lower()}" in the class')
         super().__init__(name, 0, instance)
         self.lengths = _fields_of(name, getattr(instance, "state_fields", ()))
         if self.lengths:
-            self.state_dtype = record(
-                *((n, "f8", (k,)) if k else (n, "f8") for n, k in self.lengths.items())
-            )
+            self.state_dtype = record(*((n, "f8", (k,)) if k else (n, "f8") for n, k in self.lengths.items()))
         self._initial = self._read(self.copy())
 
     @property
@@ -159,10 +155,7 @@ class _ObjectRunner:
         value = np.nan
         try:
             value, reason = number_of(self._own.update(candle))
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # the boundary to a user's code: no error of it is ours
+        except (Exception, SystemExit) as error:  # the boundary to a user's code: no error of it is ours
             reason = told(error)
         wrong = self._settle() if self._feature.lengths else ""
         return (np.nan, reason or wrong) if wrong else (value, reason)

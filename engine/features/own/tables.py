@@ -58,9 +58,7 @@ class TableFeature(OwnFeature):
         if look_back < 1:
             raise ConfigError(f"feature {name!r}: look_back {look_back} is not at least 1 candle")
         if not isinstance(function, FunctionType):
-            raise ConfigError(
-                f"feature {name!r}: {function!r:.60} is not a function of a table of candles"
-            )
+            raise ConfigError(f"feature {name!r}: {function!r:.60} is not a function of a table of candles")
         self.make_table = make_table
 
     @property
@@ -77,17 +75,12 @@ class TableFeature(OwnFeature):
         """Return the function's last value for some candles; columns: shape (6, n)."""
         try:
             values = np.asarray(self.subject(self.make_table(columns)))
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # the boundary to a user's code: no error of it is ours
+        except (Exception, SystemExit) as error:  # the boundary to a user's code: no error of it is ours
             return TableValue(np.nan, told(error))
         n = columns.shape[1]
         if values.shape != (n,):
             said = "x".join(map(str, values.shape)) or "one value"
-            return TableValue(
-                np.nan, f"it returned {said} for {n} candles; one value per candle is needed"
-            )
+            return TableValue(np.nan, f"it returned {said} for {n} candles; one value per candle is needed")
         return TableValue(*number_of(values[-1]), values)
 
 

@@ -10,18 +10,8 @@ upside down; it is told like any other, never touched, and left out of the featu
 from typing import Final
 
 from papertape.engine.features.smc.emit import say_zone
-from papertape.engine.features.smc.events import (
-    ORDER_BLOCK,
-    ORDER_BLOCK_MITIGATED,
-    ORDER_BLOCK_TOUCHED,
-)
-from papertape.engine.features.smc.price_levels import (
-    ZONE,
-    add_row,
-    fill_zone,
-    oldest_row,
-    remove_row,
-)
+from papertape.engine.features.smc.events import ORDER_BLOCK, ORDER_BLOCK_MITIGATED, ORDER_BLOCK_TOUCHED
+from papertape.engine.features.smc.price_levels import ZONE, add_row, fill_zone, oldest_row, remove_row
 from papertape.engine.features.smc.recent import RING, extreme_parsed
 from papertape.engine.jit import Row, Rows, kernel, record
 
@@ -115,9 +105,7 @@ def make_room(blocks: Row) -> None:
 
 
 @kernel
-def mitigate_blocks(
-    blocks: Row, scale: int, is_by_close: bool, chart: Row, log: Row, events: Rows
-) -> None:
+def mitigate_blocks(blocks: Row, scale: int, is_by_close: bool, chart: Row, log: Row, events: Rows) -> None:
     """End the blocks that price passed through, those made at this candle included."""
     now = chart.now
     for number in range(2):

@@ -10,13 +10,7 @@ from typing import Final
 import numpy as np
 
 from papertape.engine.features.smc.emit import say_level
-from papertape.engine.features.smc.events import (
-    CHOCH,
-    DISPLACEMENT,
-    MSS,
-    SCALE_INTERNAL,
-    SCALE_NONE,
-)
+from papertape.engine.features.smc.events import CHOCH, DISPLACEMENT, MSS, SCALE_INTERNAL, SCALE_NONE
 from papertape.engine.jit import Row, Rows, kernel, record
 
 IMPULSE: Final = record(
@@ -60,6 +54,15 @@ def find_shift(impulse: Row, p: Row, internal: Row, chart: Row, log: Row, events
         impulse.shift[number] = t
         pivot = internal.pivots[number]
         say_level(
-            log, events, MSS, SCALE_INTERNAL, 1 - 2 * number, pivot.bar, pivot.formed_ms,
-            pivot.price, chart.now.close - pivot.price, pivot.bar, 0,
-        )  # fmt: skip
+            log,
+            events,
+            MSS,
+            SCALE_INTERNAL,
+            1 - 2 * number,
+            pivot.bar,
+            pivot.formed_ms,
+            pivot.price,
+            chart.now.close - pivot.price,
+            pivot.bar,
+            0,
+        )

@@ -69,11 +69,17 @@ def say_zone(log: Row, events: Rows, kind: int, scale: int, side: int, zone: Row
 
 @kernel
 def say_level(
-    log: Row, events: Rows, kind: int, scale: int, side: int, bar: int, formed_ms: int, level: float, distance: float,
-    reference: int, tag: int,
-) -> None:  # fmt: skip
+    log: Row,
+    events: Rows,
+    kind: int,
+    scale: int,
+    side: int,
+    bar: int,
+    formed_ms: int,
+    level: float,
+    distance: float,
+    reference: int,
+    tag: int,
+) -> None:
     """Append an event about a price level."""
-    say(
-        log, events, kind, scale, side, bar, formed_ms, np.nan, np.nan, level, distance, reference,
-        tag,
-    )  # fmt: skip
+    say(log, events, kind, scale, side, bar, formed_ms, np.nan, np.nan, level, distance, reference, tag)

@@ -15,9 +15,17 @@ SMC_STATE: Final[np.dtype[Any]] = record(("market", MARKET_STATE), ("found", "f8
 
 @kernel
 def smc(
-    history: FloatArray, first: int, last: int, count: int, p: FloatArray, length_ms: int, states: Rows,
-    out: FloatArray, events: Rows, written: IntArray,
-) -> None:  # fmt: skip
+    history: FloatArray,
+    first: int,
+    last: int,
+    count: int,
+    p: FloatArray,
+    length_ms: int,
+    states: Rows,
+    out: FloatArray,
+    events: Rows,
+    written: IntArray,
+) -> None:
     """
     Write every column of market structure, and append the events.
 

@@ -23,13 +23,7 @@ from papertape.engine.features.smc.events import (
     IFVG_END,
     SCALE_NONE,
 )
-from papertape.engine.features.smc.price_levels import (
-    ZONE,
-    add_row,
-    fill_zone,
-    oldest_row,
-    remove_row,
-)
+from papertape.engine.features.smc.price_levels import ZONE, add_row, fill_zone, oldest_row, remove_row
 from papertape.engine.jit import Row, Rows, kernel, record
 
 GAP_CAPACITY: Final = 128
@@ -51,11 +45,7 @@ GAPS: Final = record(
     ("scratch", ZONE, (1,)),  # the one being worked on
     ("wicks", _SHELF, (2,)),  # gaps below, above the price, by the edge that comes next
     ("filled", _SHELF, (2,)),  # waiting for a close beyond the far edge
-    (
-        "inverse",
-        _SHELF,
-        (2,),
-    ),  # by the side for which they work now; by the edge whose close ends them
+    ("inverse", _SHELF, (2,)),  # by the side for which they work now; by the edge whose close ends them
 )
 STRONG_GAPS: Final = record(
     ("n_dropped", "i8"),
@@ -172,9 +162,7 @@ def invert_gaps(
 
 
 @kernel
-def expire_shelf(
-    shelf: Row, kind: int, scale: int, limit: int, t: int, log: Row, events: Rows
-) -> int:
+def expire_shelf(shelf: Row, kind: int, scale: int, limit: int, t: int, log: Row, events: Rows) -> int:
     """End the gaps of one shelf that are too old; return the candle at which the next one will be."""
     due = _NEVER
     place = 0

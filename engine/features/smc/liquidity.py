@@ -31,13 +31,7 @@ from papertape.engine.features.smc.events import (
     RUN,
     SWEEP,
 )
-from papertape.engine.features.smc.price_levels import (
-    ZONE,
-    add_row,
-    fill_zone,
-    oldest_row,
-    remove_row,
-)
+from papertape.engine.features.smc.price_levels import ZONE, add_row, fill_zone, oldest_row, remove_row
 from papertape.engine.jit import Row, Rows, kernel, record
 
 LEVEL_CAPACITY: Final = 200
@@ -48,20 +42,12 @@ _LEVELS: Final = record(
     ("n", "i8"),
     ("n_pending", "i8"),
     ("rows", ZONE, (LEVEL_CAPACITY,)),  # by price; `stage` counts the members, `level` is the edge
-    (
-        "pending",
-        ZONE,
-        (_PENDING,),
-    ),  # passed, without a verdict; `reference` is the candle that passed it
+    ("pending", ZONE, (_PENDING,)),  # passed, without a verdict; `reference` is the candle that passed it
 )
 LIQUIDITY: Final = record(
     ("n_dropped", "i8"),
     ("scratch", ZONE, (1,)),
-    (
-        "swept",
-        "i8",
-        (2,),
-    ),  # newest candle whose verdict was a sweep up, down (the expected turn); -1 = none
+    ("swept", "i8", (2,)),  # newest candle whose verdict was a sweep up, down (the expected turn); -1 = none
     ("has_pool", "i8", (2,)),  # of two members or more, above, below
     ("nearest_pool", "f8", (2,)),
     ("levels", _LEVELS, (2,)),  # above, below
@@ -73,9 +59,17 @@ _OUTER: Final = -1  # in place of a scale: the level has its own
 
 @kernel
 def say_verdict(
-    liquidity: Row, level: Row, side: int, is_sweep: bool, tag: int, is_pool: bool, scale: int, chart: Row, log: Row,
+    liquidity: Row,
+    level: Row,
+    side: int,
+    is_sweep: bool,
+    tag: int,
+    is_pool: bool,
+    scale: int,
+    chart: Row,
+    log: Row,
     events: Rows,
-) -> None:  # fmt: skip
+) -> None:
     """Say that a level above (side +1) or below (-1) was swept or run; pools of one member end in silence."""
     if is_pool and level.stage < 2:
         return
@@ -89,25 +83,40 @@ def say_verdict(
     else:
         kind = POOL_RUN if is_pool else RUN
     say(
-        log, events, kind, scale, direction, level.bar, level.formed_ms,
-        level.top if is_pool else np.nan, level.bottom if is_pool else np.nan, level.level,
-        chart.now.close - level.level, level.reference, tag,
-    )  # fmt: skip
+        log,
+        events,
+        kind,
+        scale,
+        direction,
+        level.bar,
+        level.formed_ms,
+        level.top if is_pool else np.nan,
+        level.bottom if is_pool else np.nan,
+        level.level,
+        chart.now.close - level.level,
+        level.reference,
+        tag,
+    )
 
 
 @kernel
 def judge_levels(
-    liquidity: Row, shelf: Row, side: int, is_pool: bool, scale: int, return_bars: int, chart: Row, log: Row,
+    liquidity: Row,
+    shelf: Row,
+    side: int,
+    is_pool: bool,
+    scale: int,
+    return_bars: int,
+    chart: Row,
+    log: Row,
     events: Rows,
-) -> None:  # fmt: skip
+) -> None:
     """Give the verdict on passed levels, then see which levels the newest candle passed."""
     t, close = chart.n_candles - 1, chart.now.close
     kept = 0
     for place in range(shelf.n_pending):
         level = shelf.pending[place]
-        edge = (
-            -side * level.key
-        )  # keys carry the sign that sorts the nearest level last: this undoes it
+        edge = -side * level.key  # keys carry the sign that sorts the nearest level last: this undoes it
         if side * close < edge * side:
             say_verdict(liquidity, level, side, True, BY_RETURN, is_pool, scale, chart, log, events)
         elif t - level.reference >= return_bars:
@@ -150,8 +159,8 @@ def find_nearest_pool(liquidity: Row, number: int) -> None:
 
 @kernel
 def add_level(
-    liquidity: Row, shelf: Row, price: float, bar: int, formed_ms: int, side: int, origin: int, t: int,
-) -> None:  # fmt: skip
+    liquidity: Row, shelf: Row, price: float, bar: int, formed_ms: int, side: int, origin: int, t: int
+) -> None:
     """Keep a price as a level from the next candle on; `origin` is its scale, 0 for a pivot."""
     if shelf.n == LEVEL_CAPACITY:
         # Full: the oldest goes, which may be the nearest; what is dropped is counted, for then the columns are not whole.
@@ -165,9 +174,7 @@ def add_level(
 
 
 @kernel
-def add_outer(
-    liquidity: Row, price: float, bar: int, formed_ms: int, side: int, origin: int, t: int
-) -> None:
+def add_outer(liquidity: Row, price: float, bar: int, formed_ms: int, side: int, origin: int, t: int) -> None:
     """Keep a level that is no pivot from the next candle on."""
     shelf = liquidity.outer[(1 - side) // 2]
     add_level(liquidity, shelf, price, bar, formed_ms, side, origin, t)
@@ -187,8 +194,8 @@ def find_pool(shelf: Row, price: float) -> int:
 
 @kernel
 def add_member(
-    liquidity: Row, pivot: Row, side: int, tolerance: float, scale: int, t: int, log: Row, events: Rows,
-) -> None:  # fmt: skip
+    liquidity: Row, pivot: Row, side: int, tolerance: float, scale: int, t: int, log: Row, events: Rows
+) -> None:
     """Let a confirmed pivot join a pool or begin one; without a tolerance (ATR undefined) it does neither."""
     shelf = liquidity.pools[(1 - side) // 2]
     place = find_pool(shelf, pivot.price)
@@ -229,9 +236,7 @@ def add_member(
 
 
 @kernel
-def judge_liquidity(
-    liquidity: Row, scale: int, return_bars: int, chart: Row, log: Row, events: Rows
-) -> None:
+def judge_liquidity(liquidity: Row, scale: int, return_bars: int, chart: Row, log: Row, events: Rows) -> None:
     """Judge levels and pools of earlier candles at the newest one."""
     for number in range(2):
         side = 1 - 2 * number

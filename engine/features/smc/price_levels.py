@@ -58,9 +58,7 @@ def oldest_row(rows: Rows, n: int) -> int:
 
 
 @kernel
-def fill_zone(
-    zone: Row, top: float, bottom: float, bar: int, formed_ms: int, made: int, side: int
-) -> None:
+def fill_zone(zone: Row, top: float, bottom: float, bar: int, formed_ms: int, made: int, side: int) -> None:
     """Write a zone without level, stage and reference."""
     zone.key = 0.0
     zone.top = top

@@ -13,9 +13,7 @@ from papertape.engine.jit import Row, kernel, record
 RING: Final = 4096
 
 BAR: Final = record(("open_ms", "i8"), ("high", "f8"), ("low", "f8"))
-QUOTE: Final = record(
-    ("open_ms", "i8"), ("open", "f8"), ("high", "f8"), ("low", "f8"), ("close", "f8")
-)
+QUOTE: Final = record(("open_ms", "i8"), ("open", "f8"), ("high", "f8"), ("low", "f8"), ("close", "f8"))
 CHART: Final = record(
     ("n_candles", "i8"),  # taken in, the newest included
     ("now", QUOTE),

@@ -65,9 +65,18 @@ def watch_inducement(idm: Row, chart: Row, log: Row, events: Rows) -> None:
 def say_inducement(idm: Row, kind: int, distance: float, log: Row, events: Rows) -> None:
     """Append an event about the inducement."""
     say_level(
-        log, events, kind, SCALE_INTERNAL, idm.side, idm.bar, idm.formed_ms, idm.level, distance,
-        idm.break_bar, 0,
-    )  # fmt: skip
+        log,
+        events,
+        kind,
+        SCALE_INTERNAL,
+        idm.side,
+        idm.bar,
+        idm.formed_ms,
+        idm.level,
+        distance,
+        idm.break_bar,
+        0,
+    )
 
 
 @kernel
@@ -115,16 +124,35 @@ def watch_leg(leg: Row, p: Row, chart: Row, log: Row, events: Rows) -> None:
         leg.is_entered = 1
         near, far = leg.extreme - p.ote_near * length, leg.extreme - p.ote_far * length
         say(
-            log, events, OTE_ENTER, SCALE_INTERNAL, side, leg.bar, leg.formed_ms,
-            near if side > 0 else far, far if side > 0 else near,
-            leg.extreme - p.ote_middle * length, length, leg.bar, 0,
-        )  # fmt: skip
+            log,
+            events,
+            OTE_ENTER,
+            SCALE_INTERNAL,
+            side,
+            leg.bar,
+            leg.formed_ms,
+            near if side > 0 else far,
+            far if side > 0 else near,
+            leg.extreme - p.ote_middle * length,
+            length,
+            leg.bar,
+            0,
+        )
     if side * against < side * leg.origin:
         leg.side = 0
         say_level(
-            log, events, OTE_FAILED, SCALE_INTERNAL, side, leg.bar, leg.formed_ms, leg.origin,
-            length, leg.bar, 0,
-        )  # fmt: skip
+            log,
+            events,
+            OTE_FAILED,
+            SCALE_INTERNAL,
+            side,
+            leg.bar,
+            leg.formed_ms,
+            leg.origin,
+            length,
+            leg.bar,
+            0,
+        )
     elif leg.is_entered == 0 and side * along > side * leg.extreme:
         leg.extreme = along
 

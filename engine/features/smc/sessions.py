@@ -205,6 +205,15 @@ def see_broken(period: Row, place: int, price: float, number: int, log: Row, eve
     if period.is_broken[place] == 0 and side * price > side * level:
         period.is_broken[place] = 1
         say_level(
-            log, events, PERIOD_BROKEN, SCALE_NONE, side, period.bar, period.formed_ms, level,
-            price - level, -1, PERIOD_4H + number,
-        )  # fmt: skip
+            log,
+            events,
+            PERIOD_BROKEN,
+            SCALE_NONE,
+            side,
+            period.bar,
+            period.formed_ms,
+            level,
+            price - level,
+            -1,
+            PERIOD_4H + number,
+        )

@@ -51,19 +51,11 @@ class SmartMoney:
             if name not in PARAMETERS.names:
                 raise ConfigError(f"smart money: unknown parameter {name!r}")
             rows[0][name] = value
-        pivots = (
-            "swing_bars",
-            "internal_bars",
-            "equal_bars",
-            "higher_swing_bars",
-            "higher_internal_bars",
-        )
+        pivots = ("swing_bars", "internal_bars", "equal_bars", "higher_swing_bars", "higher_internal_bars")
         for name in pivots:
             if not 1 <= rows[0][name] <= LONGEST_PIVOT:
                 value = rows[0][name]
-                raise ConfigError(
-                    f"smart money: {name} {value} is not between 1 and {LONGEST_PIVOT}"
-                )
+                raise ConfigError(f"smart money: {name} {value} is not between 1 and {LONGEST_PIVOT}")
         self._state = np.zeros(1, MARKET_STATE)
         self._state["parameters"] = rows
         self._events = np.zeros(2 * EVENTS_PER_CANDLE, EVENT)
@@ -88,9 +80,7 @@ class SmartMoney:
     def load(self, saved: bytes) -> None:
         """Take over what `save` returned."""
         if len(saved) != self._state.nbytes:
-            raise DataError(
-                f"smart money: {len(saved)} bytes are not a state of {self._state.nbytes}"
-            )
+            raise DataError(f"smart money: {len(saved)} bytes are not a state of {self._state.nbytes}")
         self._state.view(np.uint8)[:] = np.frombuffer(saved, np.uint8)
 
     @property

@@ -20,8 +20,8 @@ def is_convincing(now: Row, side: int) -> bool:
 
 @kernel
 def find_breaks(
-    tracker: Row, outer: Row, is_internal: bool, is_filtered: bool, chart: Row, log: Row, events: Rows,
-) -> None:  # fmt: skip
+    tracker: Row, outer: Row, is_internal: bool, is_filtered: bool, chart: Row, log: Row, events: Rows
+) -> None:
     """
     Find the breaks of one scale at the newest candle.
 
@@ -49,6 +49,15 @@ def find_breaks(
         tracker.last_break = chart.n_candles - 1
         tracker.broke[number] = kind
         say_level(
-            log, events, kind, tracker.scale, side, pivot.bar, pivot.formed_ms, pivot.price,
-            now.close - pivot.price, pivot.bar, 0,
-        )  # fmt: skip
+            log,
+            events,
+            kind,
+            tracker.scale,
+            side,
+            pivot.bar,
+            pivot.formed_ms,
+            pivot.price,
+            now.close - pivot.price,
+            pivot.bar,
+            0,
+        )

@@ -11,13 +11,7 @@ from typing import Final
 import numpy as np
 
 from papertape.engine.features.smc.emit import say_level
-from papertape.engine.features.smc.events import (
-    HIGHER_HIGH,
-    HIGHER_LOW,
-    LOWER_HIGH,
-    LOWER_LOW,
-    SWING,
-)
+from papertape.engine.features.smc.events import HIGHER_HIGH, HIGHER_LOW, LOWER_HIGH, LOWER_LOW, SWING
 from papertape.engine.features.smc.recent import RING, true_price
 from papertape.engine.jit import Row, Rows, kernel, record
 
@@ -125,6 +119,15 @@ def find_pivot(tracker: Row, chart: Row, queues: Rows, log: Row, events: Rows) -
     else:
         tag = LOWER_LOW if pivot.price < before else HIGHER_LOW
     say_level(
-        log, events, SWING, tracker.scale, side, bar, pivot.formed_ms, pivot.price,
-        pivot.price - before, before_bar, tag,
-    )  # fmt: skip
+        log,
+        events,
+        SWING,
+        tracker.scale,
+        side,
+        bar,
+        pivot.formed_ms,
+        pivot.price,
+        pivot.price - before,
+        before_bar,
+        tag,
+    )

@@ -34,12 +34,7 @@ from papertape.engine.features.smc.gaps import (
     close_strong_gaps,
     follow_gaps,
 )
-from papertape.engine.features.smc.liquidity import (
-    LIQUIDITY,
-    add_liquidity,
-    add_outer,
-    judge_liquidity,
-)
+from papertape.engine.features.smc.liquidity import LIQUIDITY, add_liquidity, add_outer, judge_liquidity
 from papertape.engine.features.smc.parameters import PARAMETERS
 from papertape.engine.features.smc.recent import CHART, QUOTE, take_candle
 from papertape.engine.features.smc.retracement import (
@@ -79,9 +74,7 @@ STRUCTURE: Final = record(
     ("gaps", GAPS),
 )
 TRAIL: Final = record(("is_known", "i8", (2,)), ("top", "f8"), ("bottom", "f8"))
-BUCKET: Final = record(
-    ("bucket_ms", "i8"), ("n_candles", "i8"), ("closed_ms", "i8"), ("quote", QUOTE)
-)
+BUCKET: Final = record(("bucket_ms", "i8"), ("n_candles", "i8"), ("closed_ms", "i8"), ("quote", QUOTE))
 MARKET_STATE: Final = record(
     ("parameters", PARAMETERS), ("log", LOG), ("quote", QUOTE), ("main", STRUCTURE),
     ("equal", TRACKER), ("trail", TRAIL), ("strong_gaps", STRONG_GAPS), ("impulse", IMPULSE),
@@ -215,10 +208,20 @@ def find_equal(tracker: Row, p: Row, chart: Row, liquidity: Row, log: Row, event
         if not abs(pivot.price - before) < p.equal_atr * chart.long_atr:
             continue
         say(
-            log, events, EQUAL_HIGHS if number == 0 else EQUAL_LOWS, SCALE_NONE, 1 - 2 * number,
-            pivot.bar, pivot.formed_ms, max(pivot.price, before), min(pivot.price, before),
-            pivot.price, pivot.price - before, tracker.before_bar[number], 0,
-        )  # fmt: skip
+            log,
+            events,
+            EQUAL_HIGHS if number == 0 else EQUAL_LOWS,
+            SCALE_NONE,
+            1 - 2 * number,
+            pivot.bar,
+            pivot.formed_ms,
+            max(pivot.price, before),
+            min(pivot.price, before),
+            pivot.price,
+            pivot.price - before,
+            tracker.before_bar[number],
+            0,
+        )
         side, t = 1 - 2 * number, chart.n_candles - 1
         add_outer(liquidity, pivot.price, pivot.bar, pivot.formed_ms, side, SCALE_EQUAL, t)
 
@@ -230,9 +233,7 @@ def add_pivots(state: Row, scale: int, events: Rows) -> None:
     tracker = main.swing if p.is_swing_liquidity != 0 else main.internal
     is_ready = chart.n_candles >= p.long_atr_bars
     tolerance = p.pool_atr * chart.long_atr if is_ready else np.nan
-    add_liquidity(
-        state.liquidity, tracker, tolerance, scale, chart.n_candles - 1, state.log, events
-    )
+    add_liquidity(state.liquidity, tracker, tolerance, scale, chart.n_candles - 1, state.log, events)
 
 
 @kernel
@@ -272,15 +273,22 @@ def close_bucket(state: Row, events: Rows) -> None:
     take_candle(higher.chart, p, state.bucket.quote)
     set_atr(log, higher.chart, p)
     begin_candle(higher, p, log, events)
-    find_breaks(
-        higher.internal, higher.swing, True, p.is_confluence != 0, higher.chart, log, events
-    )
+    find_breaks(higher.internal, higher.swing, True, p.is_confluence != 0, higher.chart, log, events)
     find_breaks(higher.swing, higher.swing, False, False, higher.chart, log, events)
     finish_candle(higher, p, log, events)
     if higher.swing.trend != trend:
         state.higher_trend_bar = log.bar
         newest = higher.chart.now
         say_level(
-            log, events, HTF_BIAS, SCALE_HTF, higher.swing.trend, higher.chart.n_candles - 1,
-            newest.open_ms, np.nan, np.nan, -1, 0,
-        )  # fmt: skip
+            log,
+            events,
+            HTF_BIAS,
+            SCALE_HTF,
+            higher.swing.trend,
+            higher.chart.n_candles - 1,
+            newest.open_ms,
+            np.nan,
+            np.nan,
+            -1,
+            0,
+        )

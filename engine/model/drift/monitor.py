@@ -14,22 +14,8 @@ import numpy as np
 
 from papertape.engine.jit import FloatArray, IntArray
 from papertape.engine.model.drift.detectors import DETECTORS, Block, Detectors
-from papertape.engine.model.drift.policy import (
-    LEVELS,
-    DriftOptions,
-    PolicyState,
-    Signs,
-    advance,
-    retrained,
-)
-from papertape.engine.model.drift.psi import (
-    Dependence,
-    Psi,
-    bins,
-    dependence,
-    noise_level,
-    of_counts,
-)
+from papertape.engine.model.drift.policy import LEVELS, DriftOptions, PolicyState, Signs, advance, retrained
+from papertape.engine.model.drift.psi import Dependence, Psi, bins, dependence, noise_level, of_counts
 
 KINDS: Final = ("feature", "prediction", "target", "calibration", "performance")
 BLOCKS_KEPT: Final = 512  # when there are twice as many, the older half is dropped
@@ -174,9 +160,8 @@ class DriftMonitor:
             one = self._forming
             # One by one, so that a sum does not depend on how predictions were batched.
             self._forming = Block(
-                one.brier + brier, one.bias + off, one.sharpness + sharp, one.rises + rise,
-                one.rows + 1,
-            )  # fmt: skip
+                one.brier + brier, one.bias + off, one.sharpness + sharp, one.rises + rise, one.rows + 1
+            )
 
     def _close_block(self) -> None:
         """Give a whole block to the detectors and begin another."""
@@ -228,17 +213,14 @@ class DriftMonitor:
         self.policy = advance(self.policy, signs, bar, self.options)
         sizes = {symbol: len(part) for symbol, part in rows.items()}
         return Figures(
-            sizes, features, symbols, self._missing(rows), prediction, target, alarms, self.policy,
-            reason,
-        )  # fmt: skip
+            sizes, features, symbols, self._missing(rows), prediction, target, alarms, self.policy, reason
+        )
 
     def _missing(self, rows: Mapping[str, FloatArray]) -> dict[str, dict[str, float]]:
         """Return the share of missing values by symbol and input; a symbol without rows has none."""
         shares = {symbol: np.isnan(part).mean(axis=0) for symbol, part in rows.items() if len(part)}
         return {
-            symbol: dict(zip(self.inputs, shares[symbol].tolist(), strict=True))
-            if symbol in shares
-            else {}
+            symbol: dict(zip(self.inputs, shares[symbol].tolist(), strict=True)) if symbol in shares else {}
             for symbol in rows
         }
 
@@ -256,9 +238,7 @@ class DriftMonitor:
         size = sum(block.rows for block in self._blocks) / len(self._blocks)
         effect = max(1.0, float(means.var(ddof=1)) * size / (base * (1.0 - base)))
         noise = noise_level(Dependence(effect, 1.0), n, _REFERENCE_ROWS, self.options.chance)
-        return Psi(
-            of_counts(np.array([1.0 - base, base]), np.array([n - rises, float(rises)])), noise
-        )
+        return Psi(of_counts(np.array([1.0 - base, base]), np.array([n - rises, float(rises)])), noise)
 
     def _take_alarms(
         self, features: Mapping[str, Psi], prediction: Psi | None, target: Psi | None

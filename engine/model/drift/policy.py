@@ -31,9 +31,7 @@ class DriftOptions:
 
     warn_psi: float = option(0.1, "index from which on there is a warning", gt=0.0)
     severe_psi: float = option(0.25, "index that counts as far, not below warn_psi", gt=0.0)
-    chance: float = option(
-        0.001, "of a false sign, per figure and look, on stationary data", gt=0.0, lt=0.5
-    )
+    chance: float = option(0.001, "of a false sign, per figure and look, on stationary data", gt=0.0, lt=0.5)
     severe_share: float = option(
         0.3, "of the features that are far before positions are smaller", gt=0.0, le=1.0
     )
@@ -53,9 +51,7 @@ class DriftOptions:
     def __post_init__(self) -> None:
         check_options("drift", self)
         if self.severe_psi < self.warn_psi:
-            raise ConfigError(
-                f"drift: severe_psi {self.severe_psi} is below warn_psi {self.warn_psi}"
-            )
+            raise ConfigError(f"drift: severe_psi {self.severe_psi} is below warn_psi {self.warn_psi}")
 
 
 class Signs(NamedTuple):

@@ -36,9 +36,7 @@ class DriftMachine:
     check_bars    closes between two looks, above 0
     """
 
-    def __init__(
-        self, length_ms: int, horizon_bars: int, check_bars: int, options: DriftOptions
-    ) -> None:
+    def __init__(self, length_ms: int, horizon_bars: int, check_bars: int, options: DriftOptions) -> None:
         assert check_bars > 0
         self.options = options
         self._length_ms, self._horizon_bars = length_ms, horizon_bars
@@ -71,9 +69,7 @@ class DriftMachine:
     def _watch(self, reference: Mapping[str, Any]) -> None:
         self.monitor = None
         if reference:
-            self.monitor = DriftMonitor(
-                reference, self._horizon_bars, self.options, policy=self._policy
-            )
+            self.monitor = DriftMonitor(reference, self._horizon_bars, self.options, policy=self._policy)
 
     def refused(self, time_ms: int) -> None:
         """Take note of an attempt that has left the model in place: when its own would have taken over."""

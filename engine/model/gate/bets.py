@@ -98,11 +98,20 @@ def bet(unseen: Unseen, options: BetOptions | None = None) -> Blocks:
     rows = np.zeros(n_most, np.int64)
     factors = np.ones((n_most, len(stakes)))
     n = play(
-        unseen.bar, unseen.symbol, unseen.y, unseen.p,
-        np.array([unseen.since_bar, unseen.end_bar, unseen.horizon_bars, block]), stakes,
-        options.most, options.middle_horizons * unseen.horizon_bars, np.zeros((4, n_symbols)),
-        np.zeros(len(stakes)), known, rows, factors,
-    )  # fmt: skip
+        unseen.bar,
+        unseen.symbol,
+        unseen.y,
+        unseen.p,
+        np.array([unseen.since_bar, unseen.end_bar, unseen.horizon_bars, block]),
+        stakes,
+        options.most,
+        options.middle_horizons * unseen.horizon_bars,
+        np.zeros((4, n_symbols)),
+        np.zeros(len(stakes)),
+        known,
+        rows,
+        factors,
+    )
     return Blocks(known[:n], rows[:n], factors[:n])
 
 
@@ -111,14 +120,10 @@ def _check(unseen: Unseen) -> None:
     n = len(unseen.bar)
     for name in ("symbol", "y", "p"):
         if getattr(unseen, name).shape != (n,):
-            raise DataError(
-                f"evidence: {name} of shape {getattr(unseen, name).shape} does not fit {n} rows"
-            )
+            raise DataError(f"evidence: {name} of shape {getattr(unseen, name).shape} does not fit {n} rows")
     later, other = np.diff(unseen.bar), np.diff(unseen.symbol)
     if (later < 0).any() or ((later == 0) & (other <= 0)).any():
-        raise DataError(
-            "evidence: the rows are not in the order of close and symbol, or one is there twice"
-        )
+        raise DataError("evidence: the rows are not in the order of close and symbol, or one is there twice")
     if not np.isin(unseen.y[~np.isnan(unseen.y)], (0.0, NEITHER, 1.0)).all():
         raise DataError("evidence: an outcome is neither 0, 1, one half nor unknown")
     if ((unseen.p < 0.0) | (unseen.p > 1.0)).any():

@@ -64,9 +64,7 @@ def lower_bound(
     of_block, count_of_block = _circular(sums, block_instants), _circular(counts, block_instants)
     residuals = of_block - value * count_of_block
     shrink = n_blocks / (n_blocks - 1)  # blocks are measured from the mean that they made
-    error = math.sqrt(shrink * float(np.mean(residuals**2)) / n_blocks) / float(
-        count_of_block.mean()
-    )
+    error = math.sqrt(shrink * float(np.mean(residuals**2)) / n_blocks) / float(count_of_block.mean())
     if error <= 1e-12 * max(abs(value), 1e-300):
         return Bound(value, value)
     drawn, drawn_counts = of_block[draws], count_of_block[draws]

@@ -211,7 +211,9 @@ def _usable(evidence: Evidence) -> Evidence:
 def _lack(y: FloatArray, blocks: int, block_bars: int, options: GateOptions) -> str:
     """Return what makes the rows too few to judge by, or nothing."""
     if len(y) < options.least_rows:
-        return f"{len(y):,} rows with an outcome are fewer than {options.least_rows:,}; keep more for the gate"
+        return (
+            f"{len(y):,} rows with an outcome are fewer than {options.least_rows:,}; keep more for the gate"
+        )
     if blocks < options.least_blocks:
         return (
             f"the rows hold {blocks} blocks of {block_bars} bars, fewer than {options.least_blocks}; "
@@ -255,17 +257,13 @@ def _criteria(
     """Return every criterion with its bound, all on the same resampled histories."""
     place = held.bar - held.bar[0]
     n = int(place[-1]) + 1
-    draws = draw_blocks(
-        n, block, options.resamples, np.random.Generator(np.random.PCG64(options.seed))
-    )
+    draws = draw_blocks(n, block, options.resamples, np.random.Generator(np.random.PCG64(options.seed)))
 
     # Labels that overlap by a horizon h are correlated 1 − lag/h, of which blocks of b bars miss h/(3b) of the variance.
     widening = (1.0 - held.horizon_bars / (3.0 * block)) ** -0.5
 
     def bound(values: FloatArray, counted: FloatArray) -> Bound:
-        sums, counts = (
-            np.bincount(place, column, n).astype(np.float64) for column in (values, counted)
-        )
+        sums, counts = (np.bincount(place, column, n).astype(np.float64) for column in (values, counted))
         return lower_bound(sums, counts, block, draws, options.alpha, widening)
 
     def loss_of(name: str) -> FloatArray:
@@ -277,9 +275,7 @@ def _criteria(
         if rival in says:
             value, lower = bound(loss_of(rival) - own, judged.astype(np.float64))
             found.append(
-                Criterion.loss(
-                    rival, contenders[CHALLENGER], contenders[rival], value, lower, options.alpha
-                )
+                Criterion.loss(rival, contenders[CHALLENGER], contenders[rival], value, lower, options.alpha)
             )
     net, traded = _net(held, says[CHALLENGER], options.edge)
     found.append(Criterion.profit(*bound(net, traded), int(traded.sum()), options.alpha))

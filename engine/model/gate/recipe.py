@@ -136,9 +136,7 @@ def surely_worse(evidence: Evidence, options: GateOptions) -> str:
     said = evidence.probabilities
     if CHAMPION not in said:
         return ""
-    turned = evidence._replace(
-        probabilities={CHALLENGER: said[CHAMPION], CHAMPION: said[CHALLENGER]}
-    )
+    turned = evidence._replace(probabilities={CHALLENGER: said[CHAMPION], CHAMPION: said[CHALLENGER]})
     verdict = gate(turned, options)
     for criterion in verdict.criteria:
         if criterion.name == f"log_loss_below_{CHAMPION}" and criterion.is_passed:

@@ -22,9 +22,7 @@ class Criterion(NamedTuple):
     told: str
 
     @classmethod
-    def loss(
-        cls, rival: str, own: Numbers, other: Numbers, value: float, lower: float, alpha: float
-    ) -> Self:
+    def loss(cls, rival: str, own: Numbers, other: Numbers, value: float, lower: float, alpha: float) -> Self:
         """Return whether the log-loss is below a rival's; `value` is by how much."""
         is_passed = lower > 0.0
         relation = "is below" if is_passed else "is not below"
@@ -79,10 +77,7 @@ class Verdict(NamedTuple):
 
     @classmethod
     def of(
-        cls,
-        criteria: tuple[Criterion, ...],
-        contenders: Mapping[str, Numbers],
-        told: Mapping[str, Any],
+        cls, criteria: tuple[Criterion, ...], contenders: Mapping[str, Numbers], told: Mapping[str, Any]
     ) -> Self:
         """Return the verdict that these criteria make: every one must be met."""
         failed = [criterion for criterion in criteria if not criterion.is_passed]

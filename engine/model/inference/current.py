@@ -42,10 +42,18 @@ def read_rows(artefact: Artefact, symbol: str, rows: FloatArray) -> tuple[FloatA
     features[:-1] = rows.T
     state = np.zeros(artefact.state_length)
     infer(
-        artefact.kind.code, features, np.arange(n_inputs), n, np.zeros(n, CANDLE),
-        artefact.weights_for(symbol), artefact.sizes, artefact.record.members, state,
-        artefact.scratch(), n_inputs,
-    )  # fmt: skip
+        artefact.kind.code,
+        features,
+        np.arange(n_inputs),
+        n,
+        np.zeros(n, CANDLE),
+        artefact.weights_for(symbol),
+        artefact.sizes,
+        artefact.record.members,
+        state,
+        artefact.scratch(),
+        n_inputs,
+    )
     return features[-1], state
 
 
@@ -177,9 +185,18 @@ class CurrentModel:
             return
         if self.artefact is not None:
             infer(
-                self._code, features, self._inputs, n, bars, self._weights[symbol], self._sizes,
-                self._members, self._state[symbol], self._work, self._probability_row,
-            )  # fmt: skip
+                self._code,
+                features,
+                self._inputs,
+                n,
+                bars,
+                self._weights[symbol],
+                self._sizes,
+                self._members,
+                self._state[symbol],
+                self._work,
+                self._probability_row,
+            )
             self._predictions.add(symbol, features, n, bars)
         else:
             features[self._probability_row, :n] = np.nan

@@ -15,9 +15,16 @@ _NONE: Final = np.zeros(0, PREDICTION)
 
 @kernel
 def tell(
-    features: FloatArray, n: int, bars: Rows, length_ms: int, probability_row: int, atr_row: int, symbol: int,
-    n_symbols: int, predictions: Rows,
-) -> None:  # fmt: skip
+    features: FloatArray,
+    n: int,
+    bars: Rows,
+    length_ms: int,
+    probability_row: int,
+    atr_row: int,
+    symbol: int,
+    n_symbols: int,
+    predictions: Rows,
+) -> None:
     """Write one symbol's row of each of `n` closes, by close and symbol; a candle that was absent gets none."""
     for k in range(n):
         row = predictions[k * n_symbols + symbol]
@@ -51,9 +58,16 @@ class Predictions:
             self._rows = np.zeros(self._most * self._n_symbols, PREDICTION)
             self._rows["symbol"] = _NOBODY  # nothing is written of what is read only
         tell(
-            features, n, bars, self._length_ms, self._probability_row, self._atr_row, symbol,
-            self._n_symbols, self._rows,
-        )  # fmt: skip
+            features,
+            n,
+            bars,
+            self._length_ms,
+            self._probability_row,
+            self._atr_row,
+            symbol,
+            self._n_symbols,
+            self._rows,
+        )
         self._closed = n
 
     def take(self, version: int) -> Rows:

@@ -23,8 +23,14 @@ class RecentRows(NamedTuple):
 
 @kernel
 def remember(
-    features: FloatArray, rows: IntArray, n: int, bars: Rows, count: int, probability_row: int, ring: FloatArray,
-) -> None:  # fmt: skip
+    features: FloatArray,
+    rows: IntArray,
+    n: int,
+    bars: Rows,
+    count: int,
+    probability_row: int,
+    ring: FloatArray,
+) -> None:
     """
     Keep what `n` closes showed.
 
@@ -49,13 +55,7 @@ class Recent:
         self._counts: IntArray = np.zeros(n_symbols, np.int64)
 
     def add(
-        self,
-        symbol: int,
-        features: FloatArray,
-        rows: IntArray,
-        n: int,
-        bars: Rows,
-        probability_row: int,
+        self, symbol: int, features: FloatArray, rows: IntArray, n: int, bars: Rows, probability_row: int
     ) -> None:
         """Keep `n` closes of one symbol; see `remember`."""
         count = int(self._counts[symbol])

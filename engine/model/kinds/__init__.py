@@ -72,9 +72,7 @@ KINDS: Final[dict[str, ModelKind]] = {
         logistic.SIZES,
         output=("coefficients", "intercept"),
     ),
-    "lstm": ModelKind(
-        LSTM, lstm.shapes, lstm.POSITIVE, lstm.state_length, lstm.work_length, lstm.SIZES
-    ),
+    "lstm": ModelKind(LSTM, lstm.shapes, lstm.POSITIVE, lstm.state_length, lstm.work_length, lstm.SIZES),
     "cnn_lstm": ModelKind(
         CNN_LSTM,
         cnn_lstm.shapes,
@@ -106,9 +104,18 @@ KINDS: Final[dict[str, ModelKind]] = {
 
 @kernel
 def infer(
-    code: int, features: FloatArray, rows: IntArray, n: int, bars: Rows, weights: FloatArray, sizes: IntArray,
-    members: int, state: FloatArray, work: FloatArray, probability_row: int,
-) -> None:  # fmt: skip
+    code: int,
+    features: FloatArray,
+    rows: IntArray,
+    n: int,
+    bars: Rows,
+    weights: FloatArray,
+    sizes: IntArray,
+    members: int,
+    state: FloatArray,
+    work: FloatArray,
+    probability_row: int,
+) -> None:
     """
     Write the probability of a rise at each of `n` closes of one symbol into a row of its own matrix.
 

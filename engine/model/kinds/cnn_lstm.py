@@ -56,13 +56,9 @@ def initial(n_inputs: int, sizes: Mapping[str, int], seed: int) -> dict[str, Flo
     random = np.random.default_rng(seed)
     channels, taps = sizes["channels"], sizes["kernel"]
     return {
-        "first_weights": random.normal(
-            0.0, (2.0 / (taps * n_inputs)) ** 0.5, (taps, n_inputs, channels)
-        ),
+        "first_weights": random.normal(0.0, (2.0 / (taps * n_inputs)) ** 0.5, (taps, n_inputs, channels)),
         "first_bias": np.zeros(channels),
-        "second_weights": random.normal(
-            0.0, (2.0 / (taps * channels)) ** 0.5, (taps, channels, channels)
-        ),
+        "second_weights": random.normal(0.0, (2.0 / (taps * channels)) ** 0.5, (taps, channels, channels)),
         "second_bias": np.zeros(channels),
         **lstm.initial(channels, sizes, seed),
     }
@@ -90,17 +86,21 @@ def convolve(
         slot = newest - tap * dilation
         if slot < 0:
             slot += rows
-        add_products(
-            out, ring[slot * n : (slot + 1) * n], weights[tap * n * n_out : (tap + 1) * n * n_out]
-        )
+        add_products(out, ring[slot * n : (slot + 1) * n], weights[tap * n * n_out : (tap + 1) * n * n_out])
     for i in range(n_out):
         out[i] = max(out[i], 0.0)
 
 
 @kernel
 def step(
-    x: FloatArray, n_inputs: int, weights: FloatArray, at: int, sizes: IntArray, state: FloatArray, work: FloatArray,
-) -> float:  # fmt: skip
+    x: FloatArray,
+    n_inputs: int,
+    weights: FloatArray,
+    at: int,
+    sizes: IntArray,
+    state: FloatArray,
+    work: FloatArray,
+) -> float:
     """Return the log-odds at one close and carry the state on; `at` is where its tensors begin in `weights`."""
     channels, taps, hidden = sizes[0], sizes[1], sizes[2]
     second = at + taps * n_inputs * channels + channels
@@ -120,9 +120,7 @@ def _convolve(x: "Tensor", weights: "Tensor", bias: "Tensor", dilation: int) -> 
     reach = (len(weights) - 1) * dilation
     padded = torch.nn.functional.pad(x, (0, 0, reach, 0))
     length = x.shape[1]
-    taps = [
-        padded[:, reach - k * dilation : reach - k * dilation + length] for k in range(len(weights))
-    ]
+    taps = [padded[:, reach - k * dilation : reach - k * dilation + length] for k in range(len(weights))]
     return torch.relu(torch.cat(taps, dim=2) @ weights.flatten(0, 1) + bias)
 
 

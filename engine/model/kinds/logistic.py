@@ -30,8 +30,14 @@ def work_length(n_inputs: int, sizes: Mapping[str, int]) -> int:
 
 @kernel
 def step(
-    x: FloatArray, n_inputs: int, weights: FloatArray, at: int, sizes: IntArray, state: FloatArray, work: FloatArray,
-) -> float:  # fmt: skip
+    x: FloatArray,
+    n_inputs: int,
+    weights: FloatArray,
+    at: int,
+    sizes: IntArray,
+    state: FloatArray,
+    work: FloatArray,
+) -> float:
     """Return the log-odds of a rise from one row of scaled inputs; its tensors begin at `weights[at]`."""
     z = weights[at + n_inputs]
     for i in range(n_inputs):

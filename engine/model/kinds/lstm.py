@@ -97,8 +97,14 @@ def cell(
 
 @kernel
 def step(
-    x: FloatArray, n_inputs: int, weights: FloatArray, at: int, sizes: IntArray, state: FloatArray, work: FloatArray,
-) -> float:  # fmt: skip
+    x: FloatArray,
+    n_inputs: int,
+    weights: FloatArray,
+    at: int,
+    sizes: IntArray,
+    state: FloatArray,
+    work: FloatArray,
+) -> float:
     """Return the log-odds at one close and carry the state on; `at` is where its tensors begin in `weights`."""
     hidden = sizes[0]
     return cell(x[:n_inputs], weights, at, hidden, state, work[: 4 * hidden])
@@ -125,7 +131,5 @@ def forward(weights: Mapping[str, "Tensor"], x: "Tensor", sizes: Mapping[str, in
         torch.zeros_like(bias),
     ]
     zero = x.new_zeros(1, len(x), hidden)
-    shown: Tensor = torch.lstm(
-        x, (zero, zero), parts, True, 1, 0.0, torch.is_grad_enabled(), False, True
-    )[0]
+    shown: Tensor = torch.lstm(x, (zero, zero), parts, True, 1, 0.0, torch.is_grad_enabled(), False, True)[0]
     return shown @ weights["output_weights"] + weights["output_bias"]

@@ -125,9 +125,15 @@ def normalise(stream: FloatArray, gain: FloatArray, out: FloatArray) -> None:
 
 @kernel
 def attend(
-    query: FloatArray, keys: FloatArray, values: FloatArray, bias: FloatArray, newest: int, n_rows: int,
-    scores: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
+    query: FloatArray,
+    keys: FloatArray,
+    values: FloatArray,
+    bias: FloatArray,
+    newest: int,
+    n_rows: int,
+    scores: FloatArray,
+    out: FloatArray,
+) -> None:
     """
     Write what one head sees: the values of the rows in the ring, weighed by query and keys.
 
@@ -170,9 +176,15 @@ def attend(
 
 @kernel
 def look_back(
-    mixed: FloatArray, qkv: FloatArray, bias: FloatArray, heads: int, newest: int, n_rows: int, rings: FloatArray,
+    mixed: FloatArray,
+    qkv: FloatArray,
+    bias: FloatArray,
+    heads: int,
+    newest: int,
+    n_rows: int,
+    rings: FloatArray,
     scores: FloatArray,
-) -> None:  # fmt: skip
+) -> None:
     """Put a row's keys and values into the rings of a layer and write what every head sees."""
     width, window = len(mixed), len(scores)
     size = width // heads
@@ -199,8 +211,14 @@ def look_back(
 
 @kernel
 def step(
-    x: FloatArray, n_inputs: int, weights: FloatArray, at: int, sizes: IntArray, state: FloatArray, work: FloatArray,
-) -> float:  # fmt: skip
+    x: FloatArray,
+    n_inputs: int,
+    weights: FloatArray,
+    at: int,
+    sizes: IntArray,
+    state: FloatArray,
+    work: FloatArray,
+) -> float:
     """Return the log-odds at one close and carry the state on; `at` is where its tensors begin in `weights`."""
     layers, heads, width, window = sizes[0], sizes[1], sizes[2], sizes[3]
     inner = _INNER * width
@@ -257,9 +275,7 @@ def _norm(stream: "Tensor", gain: "Tensor") -> "Tensor":
     return gain * stream * (stream.square().mean(dim=-1, keepdim=True) + _SMALLEST).rsqrt()
 
 
-def _look_back(
-    qkv: "Tensor", bias: "Tensor", allowed: "Tensor", distance: "Tensor", heads: int
-) -> "Tensor":
+def _look_back(qkv: "Tensor", bias: "Tensor", allowed: "Tensor", distance: "Tensor", heads: int) -> "Tensor":
     """
     Return what every row sees (batch, blocks, window, width), in torch.
 
@@ -276,9 +292,7 @@ def _look_back(
     def by_head(rows: "Tensor") -> "Tensor":
         return rows.reshape(*rows.shape[:3], heads, -1).transpose(2, 3)
 
-    q, k, v = (
-        by_head(part) for part in qkv.chunk(3, dim=3)
-    )  # (batch, blocks, heads, window, size)
+    q, k, v = (by_head(part) for part in qkv.chunk(3, dim=3))  # (batch, blocks, heads, window, size)
     scores = q @ before_and_own(k).transpose(3, 4) / q.shape[-1] ** 0.5
     window = bias.shape[1]
     scores = scores + bias[:, (window - 1 - distance).clamp(0, window - 1)]
@@ -307,9 +321,7 @@ def forward(weights: Mapping[str, "Tensor"], x: "Tensor", sizes: Mapping[str, in
     for layer in range(layers):
         own = {name: weights[name][layer] for name in _OF_A_LAYER}
         seen = _norm(stream, own["attention_gain"])
-        mixed = _look_back(
-            seen @ own["attention_weights"], own["distance_bias"], allowed, distance, heads
-        )
+        mixed = _look_back(seen @ own["attention_weights"], own["distance_bias"], allowed, distance, heads)
         stream = stream + mixed @ own["mix_weights"]
         hidden = _norm(stream, own["inner_gain"]) @ own["inner_weights"] + own["inner_bias"]
         stream = stream + torch.relu(hidden) @ own["outer_weights"] + own["outer_bias"]

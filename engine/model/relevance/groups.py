@@ -52,9 +52,7 @@ def alike(correlation: FloatArray) -> Groups:
     for i, j in np.argwhere(is_alike).tolist():
         if group[i] != group[j]:
             group = [min(group[i], group[j]) if g in (group[i], group[j]) else g for g in group]
-    return tuple(
-        tuple(i for i, g in enumerate(group) if g == first) for first in dict.fromkeys(group)
-    )
+    return tuple(tuple(i for i, g in enumerate(group) if g == first) for first in dict.fromkeys(group))
 
 
 def named(groups: Groups, names: Sequence[str]) -> list[list[str]]:

@@ -77,7 +77,7 @@ def stable_inputs(rows: Rows, horizon_bars: int, seed: int) -> Selection:
     if not is_kept.any():
         # A model has to read something: the one that was chosen most, and where no half chose any, all of them.
         is_kept = share == 0.0 if not share.any() else np.arange(len(share)) == share.argmax()
-    kept = sorted(place for group, keep in zip(groups, is_kept, strict=True) if keep for place in group)  # fmt: skip
+    kept = sorted(place for group, keep in zip(groups, is_kept, strict=True) if keep for place in group)
     shares = np.zeros(rows.x.shape[2])
     for group, value in zip(groups, share, strict=True):
         shares[list(group)] = value
@@ -166,9 +166,8 @@ def entered(correlation: FloatArray, with_label: FloatArray) -> Iterator[int]:
         if len(rest) == 0:
             break
         with np.errstate(divide="ignore", invalid="ignore"):
-            steps = np.concatenate([
-                (highest - left[rest]) / (1.0 - falls[rest]),
-                (highest + left[rest]) / (1.0 + falls[rest]),
-            ])  # fmt: skip
+            steps = np.concatenate(
+                [(highest - left[rest]) / (1.0 - falls[rest]), (highest + left[rest]) / (1.0 + falls[rest])]
+            )
         steps = steps[np.isfinite(steps) & (steps > 1e-12)]
         left = left - float(steps.min(initial=highest)) * falls

@@ -95,9 +95,7 @@ def fit_trees(
             watch.on_epoch(Epoch(name, len(losses) - 1, n_trees, *losses[-1], best))
     model = booster.dump_model(num_iteration=best) if best else {"tree_info": []}
     tensors = arrays([entry["tree_structure"] for entry in model["tree_info"]], options.all_sizes)
-    return TreeFit(
-        {**tensors, "bias": np.array([bias])}, len(losses) - 1, best, *losses[best], stopped
-    )
+    return TreeFit({**tensors, "bias": np.array([bias])}, len(losses) - 1, best, *losses[best], stopped)
 
 
 def arrays(grown: list[Mapping[str, Any]], sizes: Mapping[str, int]) -> dict[str, FloatArray]:

@@ -20,9 +20,7 @@ _LARGEST: Final = 36.0  # log-odds, beyond which a probability is 0 or 1 to the 
 
 def probabilities(artefact: Artefact, symbols: tuple[str, ...], x: FloatArray) -> FloatArray:
     """Return what the kernel makes of rows (n_symbols, n, n_inputs) from a zero state; NaN where an input is missing."""
-    return np.stack(
-        [read_rows(artefact, symbol, rows)[0] for symbol, rows in zip(symbols, x, strict=True)]
-    )
+    return np.stack([read_rows(artefact, symbol, rows)[0] for symbol, rows in zip(symbols, x, strict=True)])
 
 
 def log_odds(p: FloatArray) -> FloatArray:
@@ -33,11 +31,7 @@ def log_odds(p: FloatArray) -> FloatArray:
 
 
 def measured(
-    artefact: Artefact,
-    symbols: tuple[str, ...],
-    ready: Prepared,
-    z: FloatArray,
-    options: TrainingOptions,
+    artefact: Artefact, symbols: tuple[str, ...], ready: Prepared, z: FloatArray, options: TrainingOptions
 ) -> dict[str, Any]:
     """
     Return the fields of the record that say how the model did.

@@ -35,10 +35,7 @@ LABELS: Final = ("bracket", "direction", "variance")
 SIDE: Final = "side"  # which side of a trade pays more
 SIGNAL: Final = "signal"  # whether the strategy's own signal pays
 QUESTIONS: Final = (SIDE, SIGNAL)
-ANSWERS: Final = {
-    SIDE: "which side of a trade pays more",
-    SIGNAL: "whether the strategy's own signal pays",
-}
+ANSWERS: Final = {SIDE: "which side of a trade pays more", SIGNAL: "whether the strategy's own signal pays"}
 
 
 class Question(NamedTuple):
@@ -151,9 +148,7 @@ def bracket_labels(
     Source: M. López de Prado, Advances in Financial Machine Learning (2018), section 3.4, with the broker's fills.
     """
     prices = LabelPrices(open, high, low, close, atr)
-    long, short = (
-        _followed(prices, side, stop_atr, target_atr, horizon_bars) for side in (1.0, -1.0)
-    )
+    long, short = (_followed(prices, side, stop_atr, target_atr, horizon_bars) for side in (1.0, -1.0))
     return _labels(long.gain, short.gain, np.maximum(long.end, short.end), _is_entered(prices))
 
 
@@ -166,9 +161,7 @@ def signal_labels(
     Source: as of `bracket_labels`, section 3.6 (meta-labels), with costs.
     """
     _check_cost(cost)
-    long, short = (
-        _followed(prices, side, stop_atr, target_atr, horizon_bars) for side in (1.0, -1.0)
-    )
+    long, short = (_followed(prices, side, stop_atr, target_atr, horizon_bars) for side in (1.0, -1.0))
     n = len(prices.open)
     side = np.zeros(n) if prices.side is None else prices.side
     _check(horizon_bars, prices.open, side)
@@ -189,9 +182,7 @@ def _followed(
 ) -> _Followed:
     """Return trades on one side to their end, whether there was an entry or not."""
     if not (stop_atr > 0.0 and target_atr > 0.0):
-        raise DataError(
-            f"labels: a bracket of {stop_atr} and {target_atr} ATR is not above 0; give both"
-        )
+        raise DataError(f"labels: a bracket of {stop_atr} and {target_atr} ATR is not above 0; give both")
     open, high, low, close, atr = prices[:5]
     n = _check(horizon_bars, open, high, low, close, atr)
     rows = np.arange(n)

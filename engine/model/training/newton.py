@@ -16,9 +16,7 @@ _LARGEST_STEPS: Final = 100
 _TOLERANCE: Final = 1e-10  # of the gradient, per row
 
 
-def newton(
-    x: FloatArray, labels: FloatArray, l2: float, weights: FloatArray | None = None
-) -> FloatArray:
+def newton(x: FloatArray, labels: FloatArray, l2: float, weights: FloatArray | None = None) -> FloatArray:
     """
     Return the coefficients and, last, the intercept that make the total log-loss plus l2/2 |coefficients|² smallest.
 

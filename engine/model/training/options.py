@@ -16,18 +16,27 @@ from papertape.engine.model.training.labels import LABELS, QUESTIONS, SIDE, SIGN
 DEVICES: Final = ("auto", "cpu", "cuda")
 
 _WORDS: Final[Mapping[str, Collection[str]]] = {
-    "kind": KINDS, "label": LABELS, "asks": QUESTIONS, "device": DEVICES, "select": SELECTIONS,
-}  # fmt: skip
+    "kind": KINDS,
+    "label": LABELS,
+    "asks": QUESTIONS,
+    "device": DEVICES,
+    "select": SELECTIONS,
+}
 _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...]] = (
     (("horizon_bars", "epochs", "patience", "batch", "sequence"), lambda v: v >= 1, "is not at least 1"),
-    (("burn_in", "seed", "weight_decay", "embargo_bars", "cost"), lambda v: 0 <= v < math.inf, "is not a number of at least 0"),
+    (
+        ("burn_in", "seed", "weight_decay", "embargo_bars", "cost"),
+        lambda v: 0 <= v < math.inf,
+        "is not a number of at least 0",
+    ),
     (
         ("stop_atr", "target_atr", "learning_rate", "clip_norm", "l2", "time_limit_s"),
-        lambda v: 0.0 < v < math.inf, "is not a number above 0",
+        lambda v: 0.0 < v < math.inf,
+        "is not a number above 0",
     ),
     (("variance_share",), lambda v: 0.0 < v <= 1.0, "is not above 0 and at most 1"),
     (("dropout",), lambda v: 0.0 <= v < 1.0, "is not from 0 to below 1"),
-)  # fmt: skip
+)
 # Not written where they are what all models were before there was a choice.
 _BEFORE: Final = {"shrink": False, "seeds": 1, "windows": 1, "select": ALL, "no_trade": False}
 
@@ -163,9 +172,7 @@ class TrainingOptions:
     @property
     def read(self) -> tuple[str, ...]:
         """Return the columns that the model reads."""
-        return self.inputs or tuple(
-            name for request in self.features for name in columns_of(request)
-        )
+        return self.inputs or tuple(name for request in self.features for name in columns_of(request))
 
     @property
     def members(self) -> int:
@@ -203,7 +210,5 @@ class TrainingOptions:
         for name in values:
             if name not in names:
                 raise ConfigError(f"training: unknown option {name!r}{did_you_mean(name, names)}")
-        plain: dict[str, Any] = {
-            n: tuple(v) if isinstance(v, list) else v for n, v in values.items()
-        }
+        plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
         return cls(**plain)

@@ -168,9 +168,7 @@ class Sequences(NamedTuple):
     weights: FloatArray  # 0 in the burn-in, between parts and behind the end
 
 
-def sequences(
-    x: FloatArray, prepared: Prepared, mask: BoolArray, sequence: int, burn_in: int
-) -> Sequences:
+def sequences(x: FloatArray, prepared: Prepared, mask: BoolArray, sequence: int, burn_in: int) -> Sequences:
     """
     Return windows that cover a part: each learns `sequence` steps after up to `burn_in` that only warm the state.
 

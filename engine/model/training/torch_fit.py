@@ -43,17 +43,11 @@ class Network(Protocol):
     def initial(self, n_inputs: int, sizes: Mapping[str, int], seed: int) -> dict[str, FloatArray]:
         """Return weights to begin with."""
 
-    def forward(
-        self, weights: "Mapping[str, Tensor]", x: "Tensor", sizes: Mapping[str, int]
-    ) -> "Tensor":
+    def forward(self, weights: "Mapping[str, Tensor]", x: "Tensor", sizes: Mapping[str, int]) -> "Tensor":
         """Return the log-odds (batch, time) of rows (batch, time, n_inputs) from a zero state."""
 
 
-NETWORKS: Final[dict[str, Network]] = {
-    "lstm": lstm,
-    "cnn_lstm": cnn_lstm,
-    "transformer": transformer,
-}
+NETWORKS: Final[dict[str, Network]] = {"lstm": lstm, "cnn_lstm": cnn_lstm, "transformer": transformer}
 
 
 class CheckpointStore(Protocol):
@@ -224,9 +218,7 @@ class TorchTrainer:
                 )
         tensors = {name: value.astype(np.float64) for name, value in self._best.items()}
         losses = self._losses[self._best_epoch]
-        return NetworkFit(
-            tensors, self._epoch, self._best_epoch, *losses, stopped, self._device.type
-        )
+        return NetworkFit(tensors, self._epoch, self._best_epoch, *losses, stopped, self._device.type)
 
     def agrees_with_cpu(self) -> bool:
         """Return whether the CPU makes the same log-odds of the best weights, within rounding."""
@@ -247,9 +239,7 @@ class TorchTrainer:
         options = self._options
         key = [options.seed, self._epoch]
         order = torch.as_tensor(np.random.default_rng(key).permutation(len(self._train[0])))
-        hidden = torch.Generator().manual_seed(
-            int(np.random.SeedSequence(key).generate_state(1)[0])
-        )
+        hidden = torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
         total = weight = 0.0
         for number, chosen in enumerate(torch.split(order, self._batch)):
             x, y, w = (array[chosen.to(self._device)] for array in self._train)

@@ -32,22 +32,9 @@ from papertape.engine.model.training.diagnostics import log_odds, measured, prob
 from papertape.engine.model.training.labels import SIGNAL
 from papertape.engine.model.training.newton import newton
 from papertape.engine.model.training.options import TrainingOptions
-from papertape.engine.model.training.prepare import (
-    Prepared,
-    newest,
-    prepare,
-    scaled,
-    scaling,
-    sequences,
-)
+from papertape.engine.model.training.prepare import Prepared, newest, prepare, scaled, scaling, sequences
 from papertape.engine.model.training.shrink import share_borne_out, shrunk
-from papertape.engine.model.training.torch_fit import (
-    NETWORKS,
-    CheckpointStore,
-    Epoch,
-    FitWatch,
-    fit_network,
-)
+from papertape.engine.model.training.torch_fit import NETWORKS, CheckpointStore, Epoch, FitWatch, fit_network
 
 Tensors = dict[str, FloatArray]
 
@@ -145,9 +132,7 @@ def train(
     return Trained(data, [row for _, row in fits])
 
 
-def _selected(
-    ready: Prepared, options: TrainingOptions
-) -> tuple[TrainingOptions, dict[str, float]]:
+def _selected(ready: Prepared, options: TrainingOptions) -> tuple[TrainingOptions, dict[str, float]]:
     """Return the options with the inputs that the training part chooses, and how often it chose each."""
     x = scaled(ready.x, *scaling(ready))
     rows = Rows(x, ready.y, ready.weights, ready.known, ready.train)
@@ -201,9 +186,7 @@ def _groups(
     return groups
 
 
-def _of_member(
-    options: TrainingOptions, ready: Prepared, member: int
-) -> tuple[TrainingOptions, Prepared]:
+def _of_member(options: TrainingOptions, ready: Prepared, member: int) -> tuple[TrainingOptions, Prepared]:
     """Return how one member of an ensemble is trained, and on which rows: all seeds on the whole part, then on its half …"""
     window, seed = divmod(member, options.seeds)
     return replace(options, seed=options.seed + seed), newest(ready, options, 0.5**window)
@@ -240,14 +223,10 @@ def _fit(rows: Scaled, options: TrainingOptions, watch: FitWatch) -> tuple[Tenso
     return fit.tensors, {"name": rows.name, **told}
 
 
-def _fit_trees(
-    rows: Scaled, options: TrainingOptions, watch: FitWatch
-) -> tuple[Tensors, dict[str, Any]]:
+def _fit_trees(rows: Scaled, options: TrainingOptions, watch: FitWatch) -> tuple[Tensors, dict[str, Any]]:
     """Return trees as arrays, stopped on the middle part."""
     ready = rows.ready
-    parts = [
-        Examples(rows.x[m], ready.y[m], ready.weights[m]) for m in (ready.train, ready.validate)
-    ]
+    parts = [Examples(rows.x[m], ready.y[m], ready.weights[m]) for m in (ready.train, ready.validate)]
     fit = fit_trees((parts[0], parts[1]), options, rows.name, watch)
     told = {key: value for key, value in fit._asdict().items() if key != "tensors"}
     return fit.tensors, {"name": rows.name, **told}
@@ -260,8 +239,7 @@ def _fit_logistic(rows: Scaled, options: TrainingOptions) -> tuple[Tensors, dict
     x, y, weights = parts[0]
     found = newton(x, y, options.l2, weights)
     losses = [
-        log_loss(np.einsum("ni,i->n", x, found[:-1]) + found[-1], y, weights)
-        for x, y, weights in parts
+        log_loss(np.einsum("ni,i->n", x, found[:-1]) + found[-1], y, weights) for x, y, weights in parts
     ]
     told = {"name": rows.name, "loss_train": losses[0], "loss_validate": losses[1]}
     return {"coefficients": found[:-1], "intercept": found[-1:]}, told
@@ -271,9 +249,7 @@ def _joined(fits: Sequence[Tensors], options: TrainingOptions) -> Tensors:
     """Return the tensors of an artefact: of fits by member and symbol, with an axis of symbols and one of members."""
     n = len(fits) // options.members
     unused = tuple(
-        axis
-        for axis, is_used in enumerate((options.is_per_symbol, options.members > 1))
-        if not is_used
+        axis for axis, is_used in enumerate((options.is_per_symbol, options.members > 1)) if not is_used
     )
     joined = {}
     for name in fits[0]:
@@ -283,11 +259,7 @@ def _joined(fits: Sequence[Tensors], options: TrainingOptions) -> Tensors:
 
 
 def _calibrated(
-    record: ModelRecord,
-    tensors: Tensors,
-    symbols: tuple[str, ...],
-    ready: Prepared,
-    options: TrainingOptions,
+    record: ModelRecord, tensors: Tensors, symbols: tuple[str, ...], ready: Prepared, options: TrainingOptions
 ) -> tuple[Tensors, FloatArray, list[float]]:
     """Return the tensors with a temperature or shrunk, the log-odds that the temperature divides, and the shares."""
     one = np.ones((len(symbols), 1) if options.is_per_symbol else 1)
@@ -306,9 +278,7 @@ def _temperatures(z: FloatArray, ready: Prepared, is_per_symbol: bool) -> FloatA
     y, mask, weights = ready.y, ready.calibrate, ready.weights
     if not is_per_symbol:
         return np.array([fit_temperature(z[mask], y[mask], weights[mask])])
-    each = [
-        fit_temperature(a[m], b[m], w[m]) for a, b, m, w in zip(z, y, mask, weights, strict=True)
-    ]
+    each = [fit_temperature(a[m], b[m], w[m]) for a, b, m, w in zip(z, y, mask, weights, strict=True)]
     return np.array(each).reshape(-1, 1)
 
 
@@ -344,16 +314,13 @@ def _spread(made: Artefact, symbols: tuple[str, ...], ready: Prepared) -> dict[s
     """Return how far the members of an ensemble are apart on the newest part."""
     part = ready.calibrate
     each = [
-        probabilities(made.member(number), symbols, ready.x)[part]
-        for number in range(made.record.members)
+        probabilities(made.member(number), symbols, ready.x)[part] for number in range(made.record.members)
     ]
     told = spread_over_seeds(ready.y[part], np.stack(each))
     return {f"calibrate_{name}": value for name, value in told.items()}
 
 
-def _record(
-    dataset: Dataset, options: TrainingOptions, tapes: Sequence[str], champion: int
-) -> ModelRecord:
+def _record(dataset: Dataset, options: TrainingOptions, tapes: Sequence[str], champion: int) -> ModelRecord:
     """Return the record before anything was measured."""
     label: dict[str, Any] = {"kind": options.label, "horizon_bars": options.horizon_bars}
     if options.label == "bracket":

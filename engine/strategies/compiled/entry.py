@@ -95,9 +95,7 @@ def _kind_of(value: Any) -> str:
 class Entry:
     """One method of a strategy as a kernel of three records: what `self` is, the view, and what it is told."""
 
-    def __init__(
-        self, strategies: Sequence[Any], method: str, arguments: tuple[Rows, Rows, Rows]
-    ) -> None:
+    def __init__(self, strategies: Sequence[Any], method: str, arguments: tuple[Rows, Rows, Rows]) -> None:
         """
         Compile it for these records, or raise ConfigError with what the compiler says.
 

@@ -110,11 +110,7 @@ def is_order(view: Row, call: Row, instruction: Row) -> bool:
             call.share = 1.0
     instruction.tag = call.tag
     instruction.group = call.oco
-    return (
-        has_kind(call, instruction)
-        and has_size(call, instruction)
-        and has_life(view, call, instruction)
-    )
+    return has_kind(call, instruction) and has_size(call, instruction) and has_life(view, call, instruction)
 
 
 @kernel

@@ -20,13 +20,7 @@ from papertape.engine.jit.native import native
 from papertape.engine.records import KEEP
 from papertape.engine.strategies.compiled.meaning import moved, understand
 from papertape.engine.strategies.compiled.records import HEAD, text_number
-from papertape.engine.strategies.compiled.typing import (
-    SeenRecord,
-    ViewRecord,
-    Word,
-    borrowed,
-    number_of,
-)
+from papertape.engine.strategies.compiled.typing import SeenRecord, ViewRecord, Word, borrowed, number_of
 from papertape.engine.strategies.compiled.view import (
     bars_of_view,
     buy,
@@ -161,7 +155,9 @@ def _history(view, column, bars):
     name, most = column.literal_value, bars_of_view(view.fields["past"].type.shape)
     row = past_row(tuple(view.fields), name)
     refuse_bars(name, getattr(bars, "literal_value", most or 1), most)
-    message = f"view.history({name!r}, …) looks back on less than one candle, or on more than history_bars = {most}"
+    message = (
+        f"view.history({name!r}, …) looks back on less than one candle, or on more than history_bars = {most}"
+    )
 
     def look_back(view, column, bars):
         if not 0 < bars <= most:
@@ -181,16 +177,10 @@ def _keep_first(*args):
 @overload_method(ViewRecord, "why", prefer_literal=True)
 def _why(view, condition, value, threshold=None):
     if not isinstance(condition, types.StringLiteral):
-        raise ConfigError(
-            'view.why: what a condition of a kernel says is a literal, as "rsi below 30"'
-        )
+        raise ConfigError('view.why: what a condition of a kernel says is a literal, as "rsi below 30"')
     text = condition.literal_value
-    has_threshold = (
-        not isinstance(threshold, types.NoneType | types.Omitted) and threshold is not None
-    )
-    compare = comparison_of(
-        text, isinstance(value, types.Boolean | types.BooleanLiteral), has_threshold
-    )
+    has_threshold = not isinstance(threshold, types.NoneType | types.Omitted) and threshold is not None
+    compare = comparison_of(text, isinstance(value, types.Boolean | types.BooleanLiteral), has_threshold)
     number = text_number(text)
 
     def why(view, condition, value, threshold=None):
@@ -214,15 +204,30 @@ def _no_note(view, text):
 
 
 def decision(
-    target=KEEP, stop_distance=0.0, target_distance=0.0, stop_price=0.0, target_price=0.0,
-    confidence=1.0, size_scale=1.0, score_model=0.0, score_smc=0.0, score_technical=0.0,
-):  # fmt: skip
+    target=KEEP,
+    stop_distance=0.0,
+    target_distance=0.0,
+    stop_price=0.0,
+    target_price=0.0,
+    confidence=1.0,
+    size_scale=1.0,
+    score_model=0.0,
+    score_smc=0.0,
+    score_technical=0.0,
+):
     """Return the fields of a Decision as floats: what `Decision` is in a strategy's kernel."""
     return (
-        float(target), float(stop_distance), float(target_distance), float(stop_price),
-        float(target_price), float(confidence), float(size_scale), float(score_model),
-        float(score_smc), float(score_technical),
-    )  # fmt: skip
+        float(target),
+        float(stop_distance),
+        float(target_distance),
+        float(stop_price),
+        float(target_price),
+        float(confidence),
+        float(size_scale),
+        float(score_model),
+        float(score_smc),
+        float(score_technical),
+    )
 
 
 @overload(decision)

@@ -133,9 +133,7 @@ def exit_position(
     )  # fmt: skip
 
 
-def hold(
-    view: Row, quantity: float = NOT_GIVEN, fraction: float = NOT_GIVEN, band: float = 0.0
-) -> None:
+def hold(view: Row, quantity: float = NOT_GIVEN, fraction: float = NOT_GIVEN, band: float = 0.0) -> None:
     """Ask for whatever leads to a target position; see `View.hold`."""
     call = view.call
     call.what = HOLD
@@ -173,9 +171,7 @@ def comparison_of(condition: str, is_truth: bool, has_threshold: bool) -> Callab
     if has_threshold:
         return comparison(condition)
     if not is_truth:
-        raise ConfigError(
-            f"view.why({condition!r}, …): give a threshold, too, or say whether it holds"
-        )
+        raise ConfigError(f"view.why({condition!r}, …): give a threshold, too, or say whether it holds")
     return is_so
 
 

@@ -117,12 +117,16 @@ def read_job(folder: Path) -> TrainingJob:
             )
         champion = folder / "champion.safetensors"
         return TrainingJob(
-            LearningSettings.from_json(values["settings"]), tuple(values["due_ms"]), dataset,
-            values["trigger"], values["is_walk"],
-            champion.read_bytes() if values["has_champion"] else b"", values["champion_version"],
+            LearningSettings.from_json(values["settings"]),
+            tuple(values["due_ms"]),
+            dataset,
+            values["trigger"],
+            values["is_walk"],
+            champion.read_bytes() if values["has_champion"] else b"",
+            values["champion_version"],
             _read_last(folder, values["last"]),
             {int(due): (lost[0], lost[1]) for due, lost in values["lost"].items()},
-        )  # fmt: skip
+        )
     except (KeyError, TypeError, ValueError, OSError, BadZipFile) as error:
         raise DataError(f"{folder}: not a job that can be done: {error}") from error
 

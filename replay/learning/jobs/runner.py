@@ -10,13 +10,7 @@ from typing import Final
 
 from papertape.engine.errors import DataError
 from papertape.replay.learning.attempt import Attempt, Learned
-from papertape.replay.learning.jobs.job import (
-    CHILD,
-    TrainingJob,
-    read_attempt,
-    read_result,
-    write_job,
-)
+from papertape.replay.learning.jobs.job import CHILD, TrainingJob, read_attempt, read_result, write_job
 from papertape.replay.runtime.worker import START_GRACE_S, Ended, OnEvent, follow
 
 _MOST_LOST: Final = 5  # processes of one walk; a machine on which more are lost cannot train
@@ -64,9 +58,7 @@ async def run_walk(
         if ended.outcome == "done":
             try:
                 attempts, values = await asyncio.to_thread(read_result, folder, ended.sha256)
-                commands = [
-                    (int(c[0]), str(c[1]), float(c[2]), str(c[3])) for c in values["commands"]
-                ]
+                commands = [(int(c[0]), str(c[1]), float(c[2]), str(c[3])) for c in values["commands"]]
                 return Learned(attempts, commands, values["summary"], time.monotonic() - started_s)
             except (DataError, KeyError, TypeError, ValueError) as error:
                 ended = ended._replace(outcome="failed", reason=f"{error}", due_ms=None)
@@ -77,9 +69,7 @@ async def run_walk(
     return Learned(_what_is_left(folder, job, ended), [], {}, time.monotonic() - started_s)
 
 
-async def _run(
-    folder: Path, job: TrainingJob, on_event: OnEvent | None, command: Sequence[str]
-) -> Ended:
+async def _run(folder: Path, job: TrainingJob, on_event: OnEvent | None, command: Sequence[str]) -> Ended:
     """Write a job and run it; a disk that is full is a failure like any other."""
     try:
         await asyncio.to_thread(write_job, folder, job)
@@ -94,9 +84,7 @@ def _limit_s(job: TrainingJob) -> float:
 
 
 def _lost(job: TrainingJob, due_ms: int, *outcome_and_reason: str) -> Attempt:
-    return Attempt.lost(
-        job.settings, due_ms, job.trigger, job.champion_version, *outcome_and_reason
-    )
+    return Attempt.lost(job.settings, due_ms, job.trigger, job.champion_version, *outcome_and_reason)
 
 
 def _what_is_left(folder: Path, job: TrainingJob, ended: Ended) -> list[Attempt]:

@@ -66,6 +66,4 @@ def worth_of(
 
 def _plain(values: dict[str, float]) -> dict[str, float | None]:
     """Return numbers of a few digits, as JSON can say them: a limit that nothing is known of is none."""
-    return {
-        n: float(f"{v:.{_DIGITS}g}") + 0.0 if np.isfinite(v) else None for n, v in values.items()
-    }
+    return {n: float(f"{v:.{_DIGITS}g}") + 0.0 if np.isfinite(v) else None for n, v in values.items()}

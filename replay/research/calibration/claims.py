@@ -103,7 +103,9 @@ def _interval(random: Random, shape: str, edge: float) -> bool:
 
 def _placebo(random: Random, shape: str, edge: float) -> bool:
     """Return what placebos say of trades at random times of a market of this shape; an edge is paid by every trade."""
-    opens = np.concatenate([[1.0], np.cumprod(1.0 + np.maximum(history(shape, random, N_DAYS, 1)[:, 0], -0.9))])  # fmt: skip
+    opens = np.concatenate(
+        [[1.0], np.cumprod(1.0 + np.maximum(history(shape, random, N_DAYS, 1)[:, 0], -0.9))]
+    )
     held = random.integers(1, _LONGEST + 1, _N_TRADES)
     free = N_DAYS - int(held.sum())
     entries = np.sort(random.integers(0, free + 1, _N_TRADES)) + np.cumsum(held) - held
@@ -136,7 +138,9 @@ def _annual(returns: FloatArray) -> float:
 
 def _verdict(random: Random, shape: str, edge: float) -> bool:
     returns = history(shape, random, N_DAYS, N_TRIALS, edge)
-    texts = [f"{_FIRST_DAY}:1:{base64.b64encode(column.astype('<f4').tobytes()).decode()}" for column in returns.T]  # fmt: skip
+    texts = [
+        f"{_FIRST_DAY}:1:{base64.b64encode(column.astype('<f4').tobytes()).decode()}" for column in returns.T
+    ]
     return verdict(texts).is_claim
 
 

@@ -23,13 +23,7 @@ from papertape.engine.performance.ratios import DAYS_PER_YEAR
 from papertape.replay.config import Config, make_config
 from papertape.replay.research.calibration.claims import LEVEL, UNJUDGED
 from papertape.replay.research.calibration.markets import DRIFT, MARKETS, noise_market
-from papertape.replay.research.calibration.study import (
-    ALL,
-    LEAST_POWER,
-    ClaimRate,
-    claim_rate,
-    edge_runs,
-)
+from papertape.replay.research.calibration.study import ALL, LEAST_POWER, ClaimRate, claim_rate, edge_runs
 from papertape.replay.research.sweep.axes import parse_axis
 from papertape.replay.research.sweep.books import Books
 from papertape.replay.research.sweep.hands import Processes
@@ -42,15 +36,12 @@ from papertape.replay.research.trials.ledger import ledger_at, opened
 from papertape.replay.research.trials.matrix import verdict
 
 SEARCHES: Final = 450
-GRID: Final = (
-    "strategy.parameters.fast=6,12,18,24,36",
-    "strategy.parameters.slow=48,72,120,240,480",
-)
+GRID: Final = ("strategy.parameters.fast=6,12,18,24,36", "strategy.parameters.slow=48,72,120,240,480")
 VERDICT: Final = "ledger verdict"
 DEFLATED: Final = "deflated Sharpe"
 OFF: Final = "ledger off"
 CLAIMED: Final = (VERDICT, DEFLATED, OFF, UNJUDGED)
-_FREE: Final = {"taker_fee_rate": 0.0, "maker_fee_rate": 0.0, "half_spread_rate": 0.0, "slippage_rate": 0.0}  # fmt: skip
+_FREE: Final = {"taker_fee_rate": 0.0, "maker_fee_rate": 0.0, "half_spread_rate": 0.0, "slippage_rate": 0.0}
 _COSTS: Final = ("without costs", "with costs")
 
 
@@ -145,7 +136,7 @@ def _searched(options: SearchStudyOptions, folder: Path, number: int, job: OneSe
         best = max(rows, key=lambda row: row.metrics.get("sharpe") or -math.inf)
         metrics = _claims(best, tape.sha256, books, space.size)
     digest = hashlib.sha256("".join(row.digest for row in rows).encode()).hexdigest()
-    return TrialRow(number, job._asdict(), "done", digest=digest, metrics=metrics, tapes=[tape.sha256])  # fmt: skip
+    return TrialRow(number, job._asdict(), "done", digest=digest, metrics=metrics, tapes=[tape.sha256])
 
 
 def _claims(best: TrialRow, tape: str, books: Books, size: int) -> dict[str, float]:
@@ -189,9 +180,11 @@ def _rates(rows: list[TrialRow]) -> Iterator[ClaimRate]:
                 noise, edges = (
                     [row.metrics[claim] for row in rows if _is(row.changes, kind, has_edge, bool(has_costs))]
                     for has_edge in (False, True)
-                )  # fmt: skip
+                )
                 power = sum(map(bool, edges)) / max(len(edges), 1)
-                yield claim_rate(f"{claim}, {told}", kind, len(noise), sum(map(bool, noise)), power, is_judged, least)  # fmt: skip
+                yield claim_rate(
+                    f"{claim}, {told}", kind, len(noise), sum(map(bool, noise)), power, is_judged, least
+                )
 
 
 def _is(changes: Mapping[str, Any], kind: str, has_edge: bool, has_costs: bool) -> bool:

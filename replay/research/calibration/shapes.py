@@ -35,7 +35,7 @@ _HELD: Final = 5
 _WARM_UP: Final = 100
 
 
-def history(shape: str, random: Random, n_days: int, n_trials: int, edge: float = 0.0) -> FloatArray:  # fmt: skip
+def history(shape: str, random: Random, n_days: int, n_trials: int, edge: float = 0.0) -> FloatArray:
     """Return daily returns, shape (n_days, n_trials); edge: of the first trial, in standard errors of its mean."""
     drawn = SHAPES[shape](random, n_days, n_trials)
     # Where nothing is held an edge earns nothing either; the others earn the more.

@@ -116,16 +116,12 @@ def _claimed(options: CalibrationOptions, piece: Piece) -> int:
     claim, shape, is_edge, start, end = piece
     place = list(CLAIMS).index(claim), list(SHAPES).index(shape), int(is_edge)
     return sum(
-        CLAIMS[claim](
-            np.random.default_rng((options.seed, *place, run)), shape, _EDGE if is_edge else 0.0
-        )
+        CLAIMS[claim](np.random.default_rng((options.seed, *place, run)), shape, _EDGE if is_edge else 0.0)
         for run in range(start, end)
     )
 
 
-def _rows(
-    options: CalibrationOptions, counts: dict[tuple[str, str, bool], int]
-) -> Iterator[ClaimRate]:
+def _rows(options: CalibrationOptions, counts: dict[tuple[str, str, bool], int]) -> Iterator[ClaimRate]:
     for claim in options.claims:
         n_edges = edge_runs(options.runs)
         noise = {shape: counts[claim, shape, False] for shape in options.shapes}
@@ -153,9 +149,7 @@ def claim_rate(
     most = LEVEL if shape == ALL else LEVEL + MARGIN
     surely = rate if runs >= _MANY and shape != ALL else wilson(claimed, runs, _SURE)[0]
     is_fine = surely <= most and (power >= least_power or runs < 4)
-    return ClaimRate(
-        claim, shape, runs, rate, low, high, most, power, is_fine or not is_judged, is_judged
-    )
+    return ClaimRate(claim, shape, runs, rate, low, high, most, power, is_fine or not is_judged, is_judged)
 
 
 def wilson(found: int, runs: int, z: float = _SHOWN) -> tuple[float, float]:

@@ -36,11 +36,7 @@ class Cluster:
     """A scheduler and its workers, for the trials of one search."""
 
     def __init__(
-        self,
-        address: str,
-        runner: TrialRunner,
-        call: Callable[[int], TrialCall],
-        axes: Sequence[Axis],
+        self, address: str, runner: TrialRunner, call: Callable[[int], TrialCall], axes: Sequence[Axis]
     ) -> None:
         """
         Join a cluster.
@@ -86,10 +82,7 @@ class Cluster:
         self.close()
 
     def answers(
-        self,
-        numbers: Iterator[int],
-        work: Callable[[int], bytes],
-        lost: Callable[[int, str], bytes],
+        self, numbers: Iterator[int], work: Callable[[int], bytes], lost: Callable[[int, str], bytes]
     ) -> Generator[bytes, None, None]:
         """Yield the line of every trial, in the order in which they are done; `work` is done there, and not by this process."""
         given: dict[Any, int] = {}
@@ -125,7 +118,7 @@ class Cluster:
         """Return the futures that have ended, none after some seconds."""
         try:
             with self._client.as_current():
-                ended = self._dask.wait(futures, timeout=_LOOK_S, return_when="FIRST_COMPLETED").done  # fmt: skip
+                ended = self._dask.wait(futures, timeout=_LOOK_S, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             return []
         # One that was done, and whose worker ended before it was fetched, is begun again by the scheduler.
@@ -139,7 +132,9 @@ class Cluster:
         if error is not None:
             raise DataError(f"--dask {self._address}: trial {number}: {error}") from error
         if future.status == "cancelled":
-            raise DataError(f"--dask {self._address}: trial {number} was taken back by another; what was done is kept")  # fmt: skip
+            raise DataError(
+                f"--dask {self._address}: trial {number} was taken back by another; what was done is kept"
+            )
         return bytes(future.result())
 
     def _able(self) -> int:
@@ -153,7 +148,9 @@ class Cluster:
         if self._able():
             return now_s
         if now_s - seen_s > _WAIT_S:
-            raise DataError(f"--dask {self._address}: no worker is left; what was done is kept, and the same command goes on with it")  # fmt: skip
+            raise DataError(
+                f"--dask {self._address}: no worker is left; what was done is kept, and the same command goes on with it"
+            )
         return seen_s
 
     def _wait_for_workers(self) -> None:
@@ -179,11 +176,15 @@ class Cluster:
 def refuse_what_stays(config: Config, axes: Sequence[Axis]) -> None:
     """Raise ConfigError for what a configuration or an axis names and a worker elsewhere would not have, or have otherwise."""
     if config.strategy.made_by is not None:
-        raise ConfigError("--dask: a class of this session does not travel; put it into a module, and name it module:Class")  # fmt: skip
+        raise ConfigError(
+            "--dask: a class of this session does not travel; put it into a module, and name it module:Class"
+        )
     varied = [axis.key for axis in axes]
-    named = [key for key in FILE_KEYS if key in varied or getattr(config.data, key.removeprefix("data."))]  # fmt: skip
+    named = [key for key in FILE_KEYS if key in varied or getattr(config.data, key.removeprefix("data."))]
     if named:
-        raise ConfigError(f"--dask: {named[0]}: files beside the candles do not travel; leave it out, or run it here")  # fmt: skip
+        raise ConfigError(
+            f"--dask: {named[0]}: files beside the candles do not travel; leave it out, or run it here"
+        )
 
 
 def _plugin(dask: Any, config: str, named: list[str], code: str, resource: str) -> Any:
@@ -208,6 +209,4 @@ def _distributed() -> Any:
     try:
         return import_module("distributed")
     except ImportError as error:
-        raise DataError(
-            f'--dask needs Dask: pip install "{PACKAGE}", or the extra cluster'
-        ) from error
+        raise DataError(f'--dask needs Dask: pip install "{PACKAGE}", or the extra cluster') from error

@@ -27,11 +27,7 @@ def lesson_of(walked: WalkedJob | None) -> dict[str, Any]:
     scores     of the models, the logistic one and the known share; paper: trades and return of the gate's plain rule
     """
     if walked is None:
-        return {
-            "models": 0,
-            "outcomes": {},
-            "reason": "no retraining was due with enough candles before it",
-        }
+        return {"models": 0, "outcomes": {}, "reason": "no retraining was due with enough candles before it"}
     attempts = walked.learned.attempts
     recipes = [attempt.gate["recipe"] for attempt in attempts if "recipe" in attempt.gate]
     scores = walked.learned.summary.get("contenders", {})

@@ -13,9 +13,19 @@ from papertape.replay.tapes.quality import counted
 PAGE: Final = "report.html"
 _MOST_POINTS: Final = 200  # of one curve: more cannot be told apart
 _SHOWN: Final = (
-    "models", "passed", "evidence", "rows", "gain", "gain_lower", "gain_upper", "log_loss", "base_rate_log_loss",
-    "bare_return", "buy_and_hold_return", "reason",
-)  # fmt: skip
+    "models",
+    "passed",
+    "evidence",
+    "rows",
+    "gain",
+    "gain_lower",
+    "gain_upper",
+    "log_loss",
+    "base_rate_log_loss",
+    "bare_return",
+    "buy_and_hold_return",
+    "reason",
+)
 
 
 def write_study(found: StudyFound) -> Path | None:
@@ -47,7 +57,13 @@ def _parts(found: StudyFound) -> Iterator[tuple[str, Any]]:
         },
     )
     plain = verdict.to_json()
-    yield "verdict", {name: plain[name] for name in ("alpha", "tried", "passed", "by_luck", "needed", "better", "worse", "measured")}  # fmt: skip
+    yield (
+        "verdict",
+        {
+            name: plain[name]
+            for name in ("alpha", "tried", "passed", "by_luck", "needed", "better", "worse", "measured")
+        },
+    )
     yield "standing", list(verdict.standing)
     yield "recipes", recipes
     yield "tapes", tapes
@@ -75,5 +91,5 @@ def _thinned(points: Sequence[Sequence[Any]]) -> list[list[Any]]:
     if len(points) <= _MOST_POINTS:
         return [list(point) for point in points]
     step = -(-len(points) // (_MOST_POINTS - 1))
-    kept = [max(points[i : i + step], key=lambda point: point[1]) for i in range(0, len(points), step)]  # fmt: skip
+    kept = [max(points[i : i + step], key=lambda point: point[1]) for i in range(0, len(points), step)]
     return [list(point) for point in (*kept, points[-1])]

@@ -77,7 +77,9 @@ class StudyFound:
         if self.left:
             said.append(f"{self.left:,} of {self.size:,} cells are not finished.")
         if self.first is not None:
-            said.append(f"The account that earned most is {self.name_of(self.first)}, the best of {len(self.rows):,}.")  # fmt: skip
+            said.append(
+                f"The account that earned most is {self.name_of(self.first)}, the best of {len(self.rows):,}."
+            )
             said += self.standing.sentences(self.first.metrics)
         return said
 
@@ -131,9 +133,7 @@ def study_of(
     standing: Standing,
 ) -> StudyFound:
     """Return what finished cells say."""
-    names = [
-        tuple(value) for axis in space.axes if axis.key == "data.tapes" for value in axis.values
-    ]
+    names = [tuple(value) for axis in space.axes if axis.key == "data.tapes" for value in axis.values]
     told = {one: _in_words(config, one, runner) for one in names}
     found = StudyFound(
         folder=folder,
@@ -162,9 +162,7 @@ def firsts(rows: Sequence[TrialRow]) -> Iterator[TrialRow]:
 
 def recipe_of(row: TrialRow, axes: Sequence[Axis]) -> str:
     """Return what a cell's recipe is called: what it changes, in the order of the axes."""
-    return " ".join(
-        label(row.changes[axis.key]) for axis in axes if axis.key not in ("data.tapes", POLICY)
-    )
+    return " ".join(label(row.changes[axis.key]) for axis in axes if axis.key not in ("data.tapes", POLICY))
 
 
 def write_tables(found: StudyFound) -> None:
@@ -232,9 +230,7 @@ def _in_words(config: Config, names: tuple[str, ...], runner: TrialRunner) -> st
     held = runner.tapes_of(config.model_copy(update={"data": data}))
     first = held[0]
     since = utc_text(int(first.candles["open_ms"][0]))[:10]
-    return (
-        f"{' '.join(tape.symbol for tape in held)} ({first.venue} {first.timeframe} from {since})"
-    )
+    return f"{' '.join(tape.symbol for tape in held)} ({first.venue} {first.timeframe} from {since})"
 
 
 def _apart(told: Mapping[tuple[str, ...], str]) -> dict[tuple[str, ...], str]:

@@ -43,9 +43,7 @@ class LearnStudyOptions(NamedTuple):
 _DEFAULTS: Final = LearnStudyOptions()
 
 
-def study_space(
-    config: Config, axes: Sequence[Axis], tapes: Sequence[Sequence[str]], limit: int
-) -> Space:
+def study_space(config: Config, axes: Sequence[Axis], tapes: Sequence[Sequence[str]], limit: int) -> Space:
     """
     Return the cells of a study: what varies in the order in which it was named, then the tapes, then policies.
 
@@ -56,9 +54,7 @@ def study_space(
     """
     for axis in axes:
         if axis.key == TAPES:
-            raise ConfigError(
-                f"--grid {TAPES}: name tapes with --tape, as often as there are tapes"
-            )
+            raise ConfigError(f"--grid {TAPES}: name tapes with --tape, as often as there are tapes")
         if axis.key in _NOT_A_RECIPE:
             raise ConfigError(
                 f"--grid {axis.key}: it is no part of a recipe, so cells would not be alike; write it with --set"
@@ -88,9 +84,7 @@ def run_study(
     Raises ConfigError for options that mean nothing, DataError when a folder is another study's or cannot be written.
     """
     if not config.signals.use_ml:
-        raise ConfigError(
-            "learn-study: signals.use_ml is off, so no recipe trains a model; leave it on"
-        )
+        raise ConfigError("learn-study: signals.use_ml is off, so no recipe trains a model; leave it on")
     workers = processes(options.workers)
     runner = CellRunner(config, fits_windows=options.fits_windows)
     for names, held in tapes.items():
@@ -131,9 +125,7 @@ def _run_cells(
         return _joined(runner.run(cells(place)))
 
     def lost(place: int, how: str) -> bytes:
-        return _joined(
-            [TrialRow(cell.number, cell.changes, "failed", how) for cell in cells(place)]
-        )
+        return _joined([TrialRow(cell.number, cell.changes, "failed", how) for cell in cells(place)])
 
     if on_progress is not None:
         on_progress("cells", file.done, file.size)

@@ -48,15 +48,9 @@ class StudyVerdict(NamedTuple):
         """Return it in words."""
         if self.best is None:
             return ["No recipe has trained a model on any tape, so nothing was judged."]
-        passes = (
-            f"{self.passed or 'None'} of {counted(self.tried, 'recipe')} on tapes passed for itself"
-        )
+        passes = f"{self.passed or 'None'} of {counted(self.tried, 'recipe')} on tapes passed for itself"
         luck = f"where none has merit, up to {self.by_luck:.3g} would by luck at a level of {self.alpha:.0%}"
-        told = (
-            f"{len(self.standing)} pass: {', '.join(self.standing)}"
-            if self.standing
-            else "none passes"
-        )
+        told = f"{len(self.standing)} pass: {', '.join(self.standing)}" if self.standing else "none passes"
         return [
             f"{passes}; {luck}.",
             f"Among all {self.tried:,} that were tried {told} (Holm, which asks {self.needed:,.0f} of the best); the most evidence "
@@ -82,10 +76,17 @@ def verdict_of(cells: Sequence[CellEvidence], alpha: float) -> StudyVerdict:
         standing.append(cell.name)
     gains = [cell.gain for cell in cells if cell.gain is not None]
     return StudyVerdict(
-        alpha, n, sum(cell.evidence >= 1.0 / alpha for cell in cells), alpha * n, standing,
-        n / alpha, ranked[0] if ranked else None, sum(gain[1] > 0.0 for gain in gains),
-        sum(gain[2] < 0.0 for gain in gains), len(gains),
-    )  # fmt: skip
+        alpha,
+        n,
+        sum(cell.evidence >= 1.0 / alpha for cell in cells),
+        alpha * n,
+        standing,
+        n / alpha,
+        ranked[0] if ranked else None,
+        sum(gain[1] > 0.0 for gain in gains),
+        sum(gain[2] < 0.0 for gain in gains),
+        len(gains),
+    )
 
 
 def evidence_in(name: str, lesson: Mapping[str, Any]) -> CellEvidence | None:

@@ -14,9 +14,7 @@ _WINDOW_TIMES: Final = 2
 _HOURS_4_MS: Final = timeframe_ms("4h")
 
 
-def fitted_windows(
-    learning: Learning, timeframe: str, days: float, n_symbols: int
-) -> dict[str, Any]:
+def fitted_windows(learning: Learning, timeframe: str, days: float, n_symbols: int) -> dict[str, Any]:
     """
     Return changes of a configuration for a tape of so many days: long ones are retrained monthly, short ones as they allow.
 

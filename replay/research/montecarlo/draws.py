@@ -130,7 +130,16 @@ class MonteCarlo:
         ]
         options = self.options._asdict()
         placebo = None if self.placebo is None else self.placebo._asdict()
-        return {"result": self.title, **options, "placebo": placebo, "levels": list(_LEVELS), "kinds": kinds, "missing": self.missing, "notes": self.notes, "digest": self.digest}  # fmt: skip
+        return {
+            "result": self.title,
+            **options,
+            "placebo": placebo,
+            "levels": list(_LEVELS),
+            "kinds": kinds,
+            "missing": self.missing,
+            "notes": self.notes,
+            "digest": self.digest,
+        }
 
     def save(self, path: Path) -> None:
         """Write every path as a row of a Parquet file; DataError when it cannot be written."""
@@ -142,8 +151,7 @@ class MonteCarlo:
                 [kind.name for kind in self.kinds], [len(kind.paths.total) for kind in self.kinds]
             ),
             "is_synthetic": np.repeat(
-                [kind.is_synthetic for kind in self.kinds],
-                [len(kind.paths.total) for kind in self.kinds],
+                [kind.is_synthetic for kind in self.kinds], [len(kind.paths.total) for kind in self.kinds]
             ),
             **{
                 name: np.concatenate([getattr(kind.paths, name) for kind in self.kinds])
@@ -190,9 +198,7 @@ def read_source(folder: Path) -> Source:
 
     summary = read_summary(folder)
     try:
-        trades, equity = (
-            pd.read_parquet(folder / f"{name}.parquet") for name in ("trades", "equity")
-        )
+        trades, equity = (pd.read_parquet(folder / f"{name}.parquet") for name in ("trades", "equity"))
         return source_of(summary, trades, equity)
     except (OSError, KeyError, ValueError) as error:
         raise DataError(f"{folder}: damaged: {str(error).splitlines()[0]}") from error
@@ -236,30 +242,23 @@ def _ways(
 
 def check_options(options: PathOptions, n: int) -> None:
     """Raise ConfigError for options that mean nothing, or that no machine here could do."""
-    for name, value, low, high in (
-        ("ruin", options.ruin, 0.0, 1.0),
-        ("skip", options.skip, 0.0, 1.0),
-    ):
+    for name, value, low, high in (("ruin", options.ruin, 0.0, 1.0), ("skip", options.skip, 0.0, 1.0)):
         if not low < value < high:
             raise ConfigError(f"--{name} {value:g}: it is not between {low:g} and {high:g}")
     if not 0.0 < options.costs <= 100.0:
         raise ConfigError(f"--costs {options.costs:g}: it is not above 0 and at most 100")
     if min(options.paths, options.markets) < 1 or min(options.seed, options.delay) < 0:
-        raise ConfigError(
-            "montecarlo: at least one path and one market; a seed and a delay of at least 0"
-        )
+        raise ConfigError("montecarlo: at least one path and one market; a seed and a delay of at least 0")
     if not 0.0 <= options.noise <= 1.0:
-        raise ConfigError(
-            f"--noise {options.noise:g}: it is not between 0 and 1 of a candle's range"
-        )
+        raise ConfigError(f"--noise {options.noise:g}: it is not between 0 and 1 of a candle's range")
     if not 0.0 <= options.block <= 3_650.0:
         raise ConfigError(f"--block {options.block:g}: it is not between 0 and 3,650 days")
     if max(options.markets, options.delay) > MOST_MARKETS:
         raise ConfigError(f"montecarlo: more than {MOST_MARKETS:,} markets or delays; draw fewer")
     if options.training not in TRAINING:
         near = did_you_mean(options.training, TRAINING)
-        raise ConfigError(
-            f"--training {options.training}: it is none of {', '.join(TRAINING)}{near}"
-        )
+        raise ConfigError(f"--training {options.training}: it is none of {', '.join(TRAINING)}{near}")
     if options.paths * max(n, 1) > MOST_CELLS:
-        raise ConfigError(f"--paths {options.paths:,}: with {n:,} returns each that is more than {MOST_CELLS:,}; draw fewer")  # fmt: skip
+        raise ConfigError(
+            f"--paths {options.paths:,}: with {n:,} returns each that is more than {MOST_CELLS:,}; draw fewer"
+        )

@@ -95,9 +95,7 @@ class MarketPlan(NamedTuple):
         learned = self.learned
         models = learned.schedule if learned is not None else None
         ready = prepared(config, tapes, None, models, learned, recorded)
-        run = replay(
-            ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events
-        )
+        run = replay(ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events)
         return daily_returns(run.marks, config.account.capital).returns
 
 
@@ -160,9 +158,7 @@ def _is_trained(config: Config, tapes: Sequence[Tape]) -> bool:
     return cadence_of(config, make_spec(config, sorted(tapes, key=lambda t: t.symbol))) is not None
 
 
-def _kinds(
-    plan: MarketPlan, own: FloatArray, workers: int, on_progress: Progress | None
-) -> list[Kind]:
+def _kinds(plan: MarketPlan, own: FloatArray, workers: int, on_progress: Progress | None) -> list[Kind]:
     """Return every kind that replays a configuration; own: daily returns of the run itself."""
     options, days = plan.options, plan.block * plan.market.tapes[0].length_ms / DAY_MS
     told = {
@@ -175,11 +171,7 @@ def _kinds(
         ),
         DELAYS: f"what fills cost that come 1 to {options.delay} base candles later, each once; nothing of other candles",
     }
-    counts = {
-        MARKETS: options.markets,
-        NOISE: options.markets if options.noise else 0,
-        DELAYS: options.delay,
-    }
+    counts = {MARKETS: options.markets, NOISE: options.markets if options.noise else 0, DELAYS: options.delay}
     jobs = [(kind, number) for kind, count in counts.items() for number in range(count)]
     rows = dict(_answers(plan, jobs, workers, on_progress))
     found = []
@@ -229,7 +221,9 @@ def _notes(plan: MarketPlan) -> list[str]:
     said = [f"SYNTHETIC DATA: the candles of {MARKETS} and of {NOISE} were never traded anywhere."]
     left_out = sorted({use.name for use in plan.recorded.others} - {"funding"})
     if left_out:
-        said.append(f"Of the series beside candles only funding is drawn: {MARKETS} have no {', '.join(left_out)}.")  # fmt: skip
+        said.append(
+            f"Of the series beside candles only funding is drawn: {MARKETS} have no {', '.join(left_out)}."
+        )
     spans = [len(tape.candles) for tape in plan.market.tapes]
     if len(spans) > 1 and max(spans) > len(plan.market.open_ms):
         said.append("Markets are drawn from the span that all tapes cover.")

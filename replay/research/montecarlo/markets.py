@@ -67,9 +67,7 @@ def joint_market(tapes: Sequence[Tape]) -> JointMarket:
         stamps = tape.candles["open_ms"]
         rows = tape.candles[(stamps >= first_ms) & (stamps <= last_ms)]
         if not len(rows):
-            raise DataError(
-                f"{tape.name}: it has no candle in the span that all tapes cover; leave it out"
-            )
+            raise DataError(f"{tape.name}: it has no candle in the span that all tapes cover; leave it out")
         places = (rows["open_ms"] - first_ms) // length_ms
         first[index] = rows["open"][0]
         before = np.append(first[index], rows["close"][:-1])
@@ -86,11 +84,7 @@ def automatic_block(market: JointMarket) -> float:
 
     Volatility lasts longer than direction, so the length is mostly that of absolute returns; whole days at least.
     """
-    asked = [
-        block_length(series)
-        for moves in market.moves
-        for series in (moves[:, 3], np.abs(moves[:, 3]))
-    ]
+    asked = [block_length(series) for moves in market.moves for series in (moves[:, 3], np.abs(moves[:, 3]))]
     return max(float(market.period), *asked)
 
 
@@ -141,9 +135,7 @@ def noisy_market(market: JointMarket, share: float, generator: np.random.Generat
     return drawn
 
 
-def _tape(
-    market: JointMarket, index: int, moves: FloatArray, is_there: BoolArray, places: IntArray
-) -> Tape:
+def _tape(market: JointMarket, index: int, moves: FloatArray, is_there: BoolArray, places: IntArray) -> Tape:
     """Return one market from the moves of its candles; the first and the last one are always there, flat at worst."""
     tape, n = market.tapes[index], len(moves)
     closes = market.first[index] * np.exp(np.cumsum(moves[:, 3]))
@@ -185,9 +177,7 @@ def drawn_funding(
     return RecordedSeries(tuple(found))
 
 
-def _funding(
-    market: JointMarket, use: FundingUse, index: int, drawn: Tape, places: IntArray
-) -> FundingUse:
+def _funding(market: JointMarket, use: FundingUse, index: int, drawn: Tape, places: IntArray) -> FundingUse:
     length_ms = drawn.length_ms
     closes_ms = market.open_ms + length_ms
     source_close = market.first[index] * np.exp(np.cumsum(market.moves[index, :, 3]))

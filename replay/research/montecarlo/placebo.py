@@ -24,9 +24,7 @@ def placed_trades(trades: "pd.DataFrame", tapes: Sequence[Tape]) -> list[PlacedT
         open_ms = np.ascontiguousarray(tape.candles["open_ms"])
         entry, exit_ = (
             np.searchsorted(
-                open_ms,
-                chosen[name].dt.tz_convert(None).to_numpy("datetime64[ms]").astype(np.int64),
-                "right",
+                open_ms, chosen[name].dt.tz_convert(None).to_numpy("datetime64[ms]").astype(np.int64), "right"
             )
             for name in ("entry_time", "exit_time")
         )

@@ -31,18 +31,14 @@ def sampler_of(asked: str, axes: Sequence[Axis], goals: int) -> str:
             raise ConfigError("--sampler cmaes: it knows one goal alone; take nsga2 for several")
         for axis in axes:
             if not axis.is_ordered:
-                raise ConfigError(
-                    f"--sampler cmaes: the values of {axis.key} have no order; take tpe"
-                )
+                raise ConfigError(f"--sampler cmaes: the values of {axis.key} have no order; take tpe")
     return asked
 
 
 class Proposals:
     """A search's sampler: what to try next, by what was tried."""
 
-    def __init__(
-        self, axes: Sequence[Axis], sampler: str, seed: int, batch: int, goals: int
-    ) -> None:
+    def __init__(self, axes: Sequence[Axis], sampler: str, seed: int, batch: int, goals: int) -> None:
         """
         Begin without any knowledge.
 
@@ -148,9 +144,7 @@ def _sampler(optuna: Any, name: str, seed: int, batch: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if name == "cmaes":
-            return optuna.samplers.CmaEsSampler(
-                seed=seed, popsize=batch, warn_independent_sampling=False
-            )
+            return optuna.samplers.CmaEsSampler(seed=seed, popsize=batch, warn_independent_sampling=False)
         if name == "nsga2":
             return optuna.samplers.NSGAIISampler(seed=seed, population_size=batch)
         return optuna.samplers.TPESampler(seed=seed)

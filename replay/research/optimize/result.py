@@ -66,9 +66,7 @@ class OptimizeResult(TrialsFound):
         found = super(OptimizeResult, self).doubts
         if not self.pruned or self.first is None:
             return found
-        after = ", ".join(
-            f"{count:,} after window {window}" for window, count in self.pruned.items()
-        )
+        after = ", ".join(f"{count:,} after window {window}" for window, count in self.pruned.items())
         told = len(self.data_doubts) + 1
         return [
             *found[:told],

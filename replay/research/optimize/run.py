@@ -10,12 +10,7 @@ from papertape.replay.backtesting.figures import FIGURES
 from papertape.replay.config import Config
 from papertape.replay.research.optimize.goals import MISSING, Constraint, Goal
 from papertape.replay.research.optimize.proposals import AUTO, Proposals, sampler_of
-from papertape.replay.research.optimize.result import (
-    OptimizeResult,
-    SearchOutcome,
-    best_of,
-    pruned_after,
-)
+from papertape.replay.research.optimize.result import OptimizeResult, SearchOutcome, best_of, pruned_after
 from papertape.replay.research.surface.page import Layer, SurfaceSearch, write_surface
 from papertape.replay.research.sweep.axes import Axis
 from papertape.replay.research.sweep.books import Books
@@ -124,9 +119,7 @@ def run_optimize(
                 size=options.trials,
                 counts=search.counts,
                 feasible=sum(outcome.counts for outcome in search.outcomes.values()),
-                best=best_of(
-                    [o for o in search.outcomes.values() if o.row.outcome == "done"], options.top
-                ),
+                best=best_of([o for o in search.outcomes.values() if o.row.outcome == "done"], options.top),
                 checked=checked(),
                 reasons=search.reasons,
                 standing=books.standing(),
@@ -146,11 +139,16 @@ def _surface(
 ) -> SurfaceSearch:
     """Return a search as its page needs it."""
     return SurfaceSearch(
-        "search", config, traded, found.axes, None,
+        "search",
+        config,
+        traded,
+        found.axes,
+        None,
         [_layer(goal, found.windows) for goal in found.goals],
         [one.row.number for one in found.best],
-        frozenset(number for number, one in search.outcomes.items() if one.counts), found.doubts,
-    )  # fmt: skip
+        frozenset(number for number, one in search.outcomes.items() if one.counts),
+        found.doubts,
+    )
 
 
 def _layer(goal: Goal, windows: int) -> Layer:
@@ -220,9 +218,7 @@ class _OptimizeRun:
                 if original == number:
                     fresh.append(number)
                 elif not self._file.has(number):
-                    again = TrialRow(
-                        number, self._proposed[number], "repeated", f"trial {original}"
-                    )
+                    again = TrialRow(number, self._proposed[number], "repeated", f"trial {original}")
                     self._file.add(again)
                     self.add(again)
             yield fresh
@@ -247,9 +243,7 @@ class _OptimizeRun:
             return row
         ((goal, value),) = zip(self._options.goals, self.outcomes[row.number].values, strict=True)
         mean = None if value is None else goal.sign * value
-        return row._replace(
-            metrics={**row.metrics, _mean_name(goal.name, self._options.windows): mean}
-        )
+        return row._replace(metrics={**row.metrics, _mean_name(goal.name, self._options.windows): mean})
 
     def take_in(self) -> None:
         """Read what the file holds and is not known: of before a kill, and what an interrupt came upon."""
@@ -302,15 +296,11 @@ class _OptimizeRun:
         if self._bounds_ms:
             (goal,) = options.goals
             means = means_of(goal.sign, row.values)
-            values: tuple[float | None, ...] = (
-                means[-1] if len(means) == len(row.values) else None,
-            )
+            values: tuple[float | None, ...] = (means[-1] if len(means) == len(row.values) else None,)
         else:
             found = [(goal.sign, goal.value(metrics)) for goal in options.goals]
             values = tuple(None if value is None else sign * value for sign, value in found)
-        return SearchOutcome(
-            row, values, {str(bound): bound.excess(metrics) for bound in options.bounds}
-        )
+        return SearchOutcome(row, values, {str(bound): bound.excess(metrics) for bound in options.bounds})
 
 
 def _refuse(axes: Sequence[Axis], options: OptimizeOptions) -> None:
@@ -343,20 +333,16 @@ def _refuse(axes: Sequence[Axis], options: OptimizeOptions) -> None:
 def _refuse_windows(axes: Sequence[Axis], options: OptimizeOptions) -> None:
     """Raise ConfigError for what cannot be measured window by window."""
     if len(options.goals) > 1 or options.goals[0].measure is not None:
-        raise ConfigError(
-            "--windows: what is wanted is one metric, by its name; leave out the others"
-        )
+        raise ConfigError("--windows: what is wanted is one metric, by its name; leave out the others")
     for axis in axes:
         if axis.key.startswith("data.") and axis.key != "data.timeframe":
-            raise ConfigError(f"--grid {axis.key}: with --windows all trials are over the same candles; leave one of them out")  # fmt: skip
+            raise ConfigError(
+                f"--grid {axis.key}: with --windows all trials are over the same candles; leave one of them out"
+            )
 
 
 def _header(
-    config: Config,
-    runner: TrialRunner,
-    axes: Sequence[Axis],
-    options: OptimizeOptions,
-    sampler: str,
+    config: Config, runner: TrialRunner, axes: Sequence[Axis], options: OptimizeOptions, sampler: str
 ) -> dict[str, Any]:
     """Return what makes this search another than any other."""
     return identity(config, runner, axes) | {

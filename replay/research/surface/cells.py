@@ -69,9 +69,7 @@ def slices_of(
             is_through &= other.places == other.places[peak]
         through = np.where(is_through, values, np.nan)
         n = len(own.labels)
-        found.append(
-            {**_of_cells(own.places, n, values), "peak": _of_cells(own.places, n, through)["best"]}
-        )
+        found.append({**_of_cells(own.places, n, values), "peak": _of_cells(own.places, n, through)["best"]})
     return found
 
 

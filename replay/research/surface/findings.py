@@ -41,10 +41,7 @@ class Findings(NamedTuple):
 
 
 def find(
-    axes: Sequence[Axis],
-    changes: Sequence[Mapping[str, Any]],
-    values: FloatArray,
-    space: Space | None,
+    axes: Sequence[Axis], changes: Sequence[Mapping[str, Any]], values: FloatArray, space: Space | None
 ) -> Findings | None:
     """
     Return what stands out, None where no trial has a value.
@@ -67,9 +64,7 @@ def find(
     enough = middle + _MOST_OF_IT * (float(values[peak]) - middle)
     keep = sum(bool(values[other] >= enough) for other in neighbours)
     edges = [edge for axis in axes if (edge := _edge(axis, changes[peak][axis.key]))]
-    return Findings(
-        peak, choice.plateau if choice is not None else None, keep, len(neighbours), edges
-    )
+    return Findings(peak, choice.plateau if choice is not None else None, keep, len(neighbours), edges)
 
 
 def _beside(axes: Sequence[Axis], changes: Sequence[Mapping[str, Any]], peak: int) -> list[int]:
@@ -85,11 +80,7 @@ def _beside(axes: Sequence[Axis], changes: Sequence[Mapping[str, Any]], peak: in
 def _near(axes: Sequence[Axis], points: FloatArray, peak: int) -> list[int]:
     """Return the trials that are nearest to the peak, two for each axis."""
     wanted = min(2 * len(axes) + 1, len(points))
-    return [
-        int(other)
-        for other in nearest(axes, points, slice(peak, peak + 1), wanted)[0]
-        if other != peak
-    ]
+    return [int(other) for other in nearest(axes, points, slice(peak, peak + 1), wanted)[0] if other != peak]
 
 
 def _edge(axis: Axis, value: Any) -> str:

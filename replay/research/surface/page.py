@@ -114,10 +114,7 @@ def _parts(
     drawn = []
     for layer, column in zip(layers, columns, strict=True):
         signed = column * layer.sign
-        one = {
-            "pairs": pairs_of(cells, signed),
-            "slices": slices_of(cells, signed, changes, found.peak),
-        }
+        one = {"pairs": pairs_of(cells, signed), "slices": slices_of(cells, signed, changes, found.peak)}
         title, kind = figure(layer.name)
         drawn.append({"name": layer.name, "label": title, "kind": kind, "sign": layer.sign, **one})
     yield "layers", drawn

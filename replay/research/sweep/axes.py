@@ -120,9 +120,7 @@ def parse_axis(text: str, config: Config) -> Axis:
     key, separator, said = text.partition("=")
     key, said = key.strip(), said.strip()
     if not key:
-        raise ConfigError(
-            f"--grid {text!r}: write KEY=VALUES, such as strategy.parameters.fast=5:50:5"
-        )
+        raise ConfigError(f"--grid {text!r}: write KEY=VALUES, such as strategy.parameters.fast=5:50:5")
     if not separator:
         return _whole_range(key, config)
     return make_axis(key, said, config)
@@ -136,9 +134,7 @@ def make_axis(key: str, given: object, config: Config) -> Axis:
         parts = given.split(":")
         if len(parts) in (2, 3) and all(_is_number(part) for part in parts):
             return _checked(_span(where, key, parts, kind), config)
-        values: Sequence[Any] = [
-            _plain(_value(part.strip())) for part in given.split(",") if part.strip()
-        ]
+        values: Sequence[Any] = [_plain(_value(part.strip())) for part in given.split(",") if part.strip()]
     elif isinstance(given, Sequence):
         values = [_plain(value) for value in given]
     else:
@@ -189,9 +185,7 @@ def _steps(where: str, low: float, high: float, step: float, whole: bool) -> tup
     room = (float(high) - float(low)) / step + 1e-9
     if room >= _MOST_VALUES:
         told = f"{math.floor(room) + 1:,}" if room < _LEGIBLE else f"{room:.3g}"
-        raise ConfigError(
-            f"{where}{told} values are more than {_MOST_VALUES:,}; take a larger step"
-        )
+        raise ConfigError(f"{where}{told} values are more than {_MOST_VALUES:,}; take a larger step")
     if whole:  # of whole numbers, exact beyond 2^53 too
         return tuple(range(int(low), int(high) + 1, int(step)))
     count = math.floor(room) + 1
@@ -238,7 +232,7 @@ def _declared(key: str, config: Config) -> StrategyParameter | None:
 def _kind(key: str, config: Config) -> type | None:
     """Return the type that a key has, None where it can be several; raises ConfigError for an unknown key."""
     if key == "data.store":
-        raise ConfigError("data.store: trials share one store; vary data.tapes, whose values may be files")  # fmt: skip
+        raise ConfigError("data.store: trials share one store; vary data.tapes, whose values may be files")
     if parameter_in(key) is not None:
         one = _declared(key, config)
         return one.kind if one is not None else None
@@ -251,9 +245,7 @@ def _kind(key: str, config: Config) -> type | None:
             continue
         if part not in model.model_fields:
             known = [".".join([*parts[:place], name]) for name in model.model_fields]
-            raise ConfigError(
-                f"{key}: unknown key{did_you_mean('.'.join(parts[: place + 1]), known)}"
-            )
+            raise ConfigError(f"{key}: unknown key{did_you_mean('.'.join(parts[: place + 1]), known)}")
         annotation = model.model_fields[part].annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             model = annotation
@@ -261,7 +253,9 @@ def _kind(key: str, config: Config) -> type | None:
         keys = ", ".join(f"{key}.{name}" for name in list(annotation.model_fields)[:3])
         raise ConfigError(f"{key}: it is a section; vary one of its keys, such as {keys}")
     if parts[0] in NOT_DECIDING:
-        raise ConfigError(f"{key}: [{parts[0]}] decides nothing, so all trials would be one; vary what an account does")  # fmt: skip
+        raise ConfigError(
+            f"{key}: [{parts[0]}] decides nothing, so all trials would be one; vary what an account does"
+        )
     kinds = [kind for kind in get_args(annotation) if kind is not NoneType] or [annotation]
     kinds = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
     return kinds[0] if len(kinds) == 1 and isinstance(kinds[0], type) else None

@@ -67,6 +67,13 @@ class Books:
         if repr(changes) not in self._codes:
             self._codes[repr(changes)] = code_digest(with_changes(self._runner.config, changes))
         return TrialEntry(
-            self._kind, strategy, [(symbols[tape], tape) for tape in row.tapes], row.configuration,
-            self._codes[repr(changes)], row.digest, defined(row.metrics), row.returns, now_ms(),
-        )  # fmt: skip
+            self._kind,
+            strategy,
+            [(symbols[tape], tape) for tape in row.tapes],
+            row.configuration,
+            self._codes[repr(changes)],
+            row.digest,
+            defined(row.metrics),
+            row.returns,
+            now_ms(),
+        )

@@ -13,10 +13,7 @@ class Hands(Protocol):
     """What does trials by number."""
 
     def answers(
-        self,
-        numbers: Iterator[int],
-        work: Callable[[int], bytes],
-        lost: Callable[[int, str], bytes],
+        self, numbers: Iterator[int], work: Callable[[int], bytes], lost: Callable[[int, str], bytes]
     ) -> Generator[bytes, None, None]:
         """Yield the answer to every number, in the order in which it is done; lost: to one that ended whoever did it."""
 
@@ -27,10 +24,7 @@ class Processes(NamedTuple):
     size: int
 
     def answers(
-        self,
-        numbers: Iterator[int],
-        work: Callable[[int], bytes],
-        lost: Callable[[int, str], bytes],
+        self, numbers: Iterator[int], work: Callable[[int], bytes], lost: Callable[[int, str], bytes]
     ) -> Generator[bytes, None, None]:
         """Yield what `work` returns for every number."""
         return in_workers(numbers, work, self.size, lost)

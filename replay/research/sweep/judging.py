@@ -79,7 +79,9 @@ class WindowWatch:
         start_ms, end_ms = self._judging.bounds_ms[len(self.values) :][:2]
         found = None
         if _is_alive(run, start_ms):
-            found = performance_between(self._config, run, start_ms, end_ms, closes).metrics.get(self._judging.metric)  # fmt: skip
+            found = performance_between(self._config, run, start_ms, end_ms, closes).metrics.get(
+                self._judging.metric
+            )
         self.values.append(found if found is not None and np.isfinite(found) else None)
         self.is_given_up = self._judging.is_behind(self.values)
         return not self.is_given_up

@@ -33,9 +33,7 @@ def performance_between(
     assert capital > 0.0, "a part that begins in ruin has no metrics"
     exits = run.trades["exit_ms"]
     part = replace(
-        run,
-        trades=run.trades[(exits >= start_ms) & (exits < end_ms)],
-        marks=run.marks.between(first, last),
+        run, trades=run.trades[(exits >= start_ms) & (exits < end_ms)], marks=run.marks.between(first, last)
     )
     begun = config.account.model_copy(update={"capital": capital})
     found: Mapping[str, object] = {"account": begun}

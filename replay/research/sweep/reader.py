@@ -123,9 +123,7 @@ class SharedCandles:
         self._outputs[kind] = engine.outputs
         return engine
 
-    def _run(
-        self, engine: Engine, feed: ReplayFeed, trades: Rows, marks: dict[str, IntArray]
-    ) -> Run:
+    def _run(self, engine: Engine, feed: ReplayFeed, trades: Rows, marks: dict[str, IntArray]) -> Run:
         """Return what is measured of an engine where it has come to: its trades, open ones last, and its marks."""
         times = self._times
         if len(marks["equity"]) < feed.n_instants:

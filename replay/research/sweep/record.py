@@ -103,9 +103,7 @@ class TrialFile:
         """Return how many of the trials each shell did that shared the work; nothing where one did all of them."""
         counts = Counter(self._homes[number] for number in self.finished())
         named = {self._files[home].stem: count for home, count in counts.items()}
-        return (
-            dict(sorted(named.items())) if set(named) - {self._folder.joinpath(TRIALS).stem} else {}
-        )
+        return dict(sorted(named.items())) if set(named) - {self._folder.joinpath(TRIALS).stem} else {}
 
     def has(self, number: int) -> bool:
         """Return whether a trial is finished."""

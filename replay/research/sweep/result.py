@@ -194,11 +194,17 @@ def write_table(
     """Write every trial as one row of a Parquet file, a few thousand at a time; has_windows: with its values in each of them."""
     schema = pa.schema(
         [
-            ("number", pa.int64()), *((axis.key, _kind(axis)) for axis in axes), ("outcome", pa.string()),
-            ("reason", pa.string()), ("configuration", pa.string()), ("digest", pa.string()),
-            ("wall_s", pa.float64()), *([("windows", pa.list_(pa.float64()))] if has_windows else []), *((name, pa.float64()) for name in METRIC_NAMES),
+            ("number", pa.int64()),
+            *((axis.key, _kind(axis)) for axis in axes),
+            ("outcome", pa.string()),
+            ("reason", pa.string()),
+            ("configuration", pa.string()),
+            ("digest", pa.string()),
+            ("wall_s", pa.float64()),
+            *([("windows", pa.list_(pa.float64()))] if has_windows else []),
+            *((name, pa.float64()) for name in METRIC_NAMES),
         ]
-    )  # fmt: skip
+    )
 
     def write(file: BinaryIO) -> None:
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:

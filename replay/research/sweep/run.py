@@ -243,16 +243,12 @@ def checking(
         yield compared
 
 
-def _replayed(
-    runner: TrialRunner, changes: Mapping[str, Any]
-) -> tuple[str, Mapping[str, float | None]]:
+def _replayed(runner: TrialRunner, changes: Mapping[str, Any]) -> tuple[str, Mapping[str, float | None]]:
     """Return digest and metrics of a trial that is replayed by itself."""
     config = with_changes(runner.config, changes)
     ready = runner.prepare(config)
     # Nothing that a report would draw is kept, and nothing beside the account is measured: neither is compared.
-    alone = replay(
-        ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events
-    )
+    alone = replay(ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events)
     return alone.engine.digest, performance_of(config, alone).metrics
 
 

@@ -75,9 +75,7 @@ class Space:
         return drawn
 
 
-def make_space(
-    axes: Sequence[Axis], draws: int | None = None, seed: int = 1, limit: int = LIMIT
-) -> Space:
+def make_space(axes: Sequence[Axis], draws: int | None = None, seed: int = 1, limit: int = LIMIT) -> Space:
     """Return a space that is neither empty nor larger than what was asked for, or raise ConfigError."""
     if not axes:
         raise ConfigError("sweep: nothing varies; name a --grid KEY=VALUES at least")
@@ -92,9 +90,7 @@ def make_space(
     space = Space(tuple(axes), draws, seed)
     if draws is None and not space.is_grid:
         key = next(axis.key for axis in axes if not axis.values)
-        raise ConfigError(
-            f"--grid {key}: it has no step; write LOW:HIGH:STEP, or draw with --draw N"
-        )
+        raise ConfigError(f"--grid {key}: it has no step; write LOW:HIGH:STEP, or draw with --draw N")
     if draws is not None and space.is_grid and draws > space.points:
         raise ConfigError(
             f"--draw {draws:,}: the grid has {space.points:,} points; leave --draw out and every one is tried"

@@ -30,11 +30,7 @@ from papertape.replay.research.sweep.parts import moment, performance_between
 from papertape.replay.research.sweep.reader import Reader, SharedRun, is_shareable
 from papertape.replay.research.sweep.space import Space
 from papertape.replay.research.trials.holdout import Locks
-from papertape.replay.research.trials.identity import (
-    configuration_digest,
-    deciding,
-    digest_of_values,
-)
+from papertape.replay.research.trials.identity import configuration_digest, deciding, digest_of_values
 from papertape.replay.research.trials.returns import compact_returns
 from papertape.replay.tapes.store import Tape
 
@@ -199,9 +195,7 @@ class TrialRunner:
     @property
     def tapes(self) -> list[Tape]:
         """Return every tape that was read, each once."""
-        return list(
-            {tape.sha256: tape for tapes in self._tapes.values() for tape in tapes}.values()
-        )
+        return list({tape.sha256: tape for tapes in self._tapes.values() for tape in tapes}.values())
 
     @property
     def hashes(self) -> list[tuple[tuple[str, ...], list[str]]]:
@@ -315,11 +309,18 @@ class TrialRunner:
             end_ms = run.feed.last_ms + run.engine.base_ms
             measured = performance_between(config, run, start_ms, end_ms, closes)
         return TrialRow(
-            number, changes, *_ending(watch), configuration, run.engine.digest, measured.metrics,
+            number,
+            changes,
+            *_ending(watch),
+            configuration,
+            run.engine.digest,
+            measured.metrics,
             compact_returns(run.marks, config.account.capital),
-            [tape.sha256 for tape in ready.tapes], time.perf_counter() - started_s, is_lane,
+            [tape.sha256 for tape in ready.tapes],
+            time.perf_counter() - started_s,
+            is_lane,
             watch.values if watch is not None else (),
-        )  # fmt: skip
+        )
 
     def _replay(
         self, config: Config, ready: RunPlan, watch: WindowWatch | None
@@ -331,7 +332,7 @@ class TrialRunner:
         else:
             found = SharedRun(_by_itself(config, ready), False)
             closes = found.run.feed.closes()
-            if watch is not None and not all(watch.goes_on(found.run, closes) for _ in watch.stops_ms):  # fmt: skip
+            if watch is not None and not all(watch.goes_on(found.run, closes) for _ in watch.stops_ms):
                 # Given up too late to save anything; what it is to say is that of the replay that ends there.
                 ended = with_changes(config, {"data.end": moment(watch.end_ms - 1)})
                 return SharedRun(_by_itself(ended, self.prepare(ended)), False), closes
@@ -346,9 +347,7 @@ def _ending(watch: WindowWatch | None) -> tuple[str, str]:
 
 
 def _by_itself(config: Config, ready: RunPlan) -> Run:
-    return replay(
-        ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events
-    )
+    return replay(ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events)
 
 
 def _lesson_key(config: Config, tapes: Sequence[Tape]) -> str:

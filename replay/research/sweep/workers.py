@@ -28,10 +28,7 @@ class Worker(NamedTuple):
 
 
 def in_workers(
-    numbers: Iterator[int],
-    work: Callable[[int], bytes],
-    count: int,
-    lost: Callable[[int, str], bytes],
+    numbers: Iterator[int], work: Callable[[int], bytes], count: int, lost: Callable[[int, str], bytes]
 ) -> Generator[bytes, None, None]:
     """
     Yield what `work` returns for every number, in the order in which it is done.
@@ -125,9 +122,7 @@ def _start(work: Callable[[int], bytes], others: list[Connection]) -> Worker:
         code = 0
     except (EOFError, BrokenPipeError):
         code = 0
-    except (
-        BaseException
-    ):  # what work raises is told here: beyond this process goes its exit code alone
+    except BaseException:  # what work raises is told here: beyond this process goes its exit code alone
         traceback.print_exc()
     finally:
         os._exit(code)  # nothing of the parent's is flushed or closed a second time

@@ -10,11 +10,7 @@ from typing import Any, NamedTuple
 from papertape.engine.performance.ratios import DAYS_PER_YEAR
 from papertape.replay.backtesting.result import Result
 from papertape.replay.config import Config
-from papertape.replay.research.trials.identity import (
-    code_digest,
-    configuration_digest,
-    trial_digest,
-)
+from papertape.replay.research.trials.identity import code_digest, configuration_digest, trial_digest
 from papertape.replay.research.trials.returns import compact_returns
 
 
@@ -61,11 +57,16 @@ class TrialEntry(NamedTuple):
 def entry_of(kind: str, config: Config, result: Result) -> TrialEntry:
     """Return a finished replay as the ledger keeps it."""
     return TrialEntry(
-        kind, config.strategy.name,
+        kind,
+        config.strategy.name,
         [(tape["symbol"], tape["sha256"]) for tape in result.summary["tapes"]],
-        configuration_digest(config), code_digest(config), result.digest, defined(result.metrics),
-        compact_returns(result.marks, config.account.capital), now_ms(),
-    )  # fmt: skip
+        configuration_digest(config),
+        code_digest(config),
+        result.digest,
+        defined(result.metrics),
+        compact_returns(result.marks, config.account.capital),
+        now_ms(),
+    )
 
 
 def row_values(body: bytes) -> dict[str, Any]:
@@ -76,9 +77,7 @@ def row_values(body: bytes) -> dict[str, Any]:
 
 def entry_of_row(values: Mapping[str, Any]) -> TrialEntry:
     """Return the trial of a row."""
-    return TrialEntry(
-        **{**values, "tapes": tuple((symbol, tape) for symbol, tape in values["tapes"])}
-    )
+    return TrialEntry(**{**values, "tapes": tuple((symbol, tape) for symbol, tape in values["tapes"])})
 
 
 def defined(metrics: Mapping[str, float | None]) -> dict[str, float]:

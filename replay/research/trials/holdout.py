@@ -91,7 +91,11 @@ class Locks:
                 self._days[tape.sha256] = day_marks(tape)
             lock = in_force(self._locks, self._days[tape.sha256])
             if lock is not None and _last_ms(config, tape) >= lock.start_ms:
-                way = _read(lock.reading) if lock.reading else "or read them once with papertape replay --holdout"  # fmt: skip
+                way = (
+                    _read(lock.reading)
+                    if lock.reading
+                    else "or read them once with papertape replay --holdout"
+                )
                 raise DataError(
                     f'{tape.symbol}: {lock}; end before with data.end = "{utc_text(lock.start_ms - _MINUTE_MS)}"; {way}'
                 )
@@ -142,7 +146,7 @@ def lock_holdout(tape: Tape, start_ms: int) -> Holdout:
             f"{tape.symbol}: its first candle is of {utc_text(first_ms)}; lock from a later time, so that something is left to search"
         )
     if not len(days):
-        raise DataError(f"{tape.symbol}: its price never moved, so it could not be told from others")  # fmt: skip
+        raise DataError(f"{tape.symbol}: its price never moved, so it could not be told from others")
     with opened(is_writing=True) as ledger:
         seen = sum(_has_seen(entry.returns, start_ms) for entry in ledger.on(tape.sha256))
 
@@ -151,9 +155,14 @@ def lock_holdout(tape: Tape, start_ms: int) -> Holdout:
             if before is not None:
                 _refuse_looser(tape, before, start_ms)
             return {
-                "kind": "lock", "symbol": tape.symbol, "tape": tape.sha256, "start_ms": start_ms, "seen": seen,
-                "time_ms": now_ms(), "days": base64.b64encode(days.astype("<u8").tobytes()).decode(),
-            }  # fmt: skip
+                "kind": "lock",
+                "symbol": tape.symbol,
+                "tape": tape.sha256,
+                "start_ms": start_ms,
+                "seen": seen,
+                "time_ms": now_ms(),
+                "days": base64.b64encode(days.astype("<u8").tobytes()).decode(),
+            }
 
         ledger.append_note(make)
         found = in_force(_holdouts(ledger.notes()), days)
@@ -161,9 +170,7 @@ def lock_holdout(tape: Tape, start_ms: int) -> Holdout:
     return found
 
 
-def admitted(
-    config: Config, tapes: Sequence[Tape], *, reads_holdout: bool = False
-) -> list[Holdout]:
+def admitted(config: Config, tapes: Sequence[Tape], *, reads_holdout: bool = False) -> list[Holdout]:
     """
     Return the holdouts that a replay may read, put down as read before it does; none where nothing is held out of it.
 
@@ -177,7 +184,9 @@ def admitted(
         found = [_read_by(ledger.notes(), config, tape) for tape in tapes]
         asked = [lock for lock in found if lock is not None]
         if not asked:
-            raise ConfigError("--holdout: nothing that this replay reads is held out; papertape trials locks lists what is")  # fmt: skip
+            raise ConfigError(
+                "--holdout: nothing that this replay reads is held out; papertape trials locks lists what is"
+            )
         hashes = sorted(tape.sha256 for tape in tapes)
         last_ms = max(_last_ms(config, tape) for tape in tapes)
 
@@ -185,14 +194,19 @@ def admitted(
             locks = [lock for tape in tapes if (lock := _read_by(notes, config, tape)) is not None]
             configuration = configuration_digest(config)
             for lock in locks:
-                if lock.reading is not None and lock.reading[1:4] != (configuration, tuple(hashes), last_ms):  # fmt: skip
+                if lock.reading is not None and lock.reading[1:4] != (configuration, tuple(hashes), last_ms):
                     raise DataError(f"{lock.symbol}: {lock}; {_read(lock.reading)}")
             if all(lock.reading is not None for lock in locks):
                 return None  # the same configuration shows what it showed
             return {
-                "kind": "reading", "locks": [lock.sequence for lock in locks], "configuration": configuration,
-                "code": code_digest(config), "tapes": hashes, "last_ms": last_ms, "time_ms": now_ms(),
-            }  # fmt: skip
+                "kind": "reading",
+                "locks": [lock.sequence for lock in locks],
+                "configuration": configuration,
+                "code": code_digest(config),
+                "tapes": hashes,
+                "last_ms": last_ms,
+                "time_ms": now_ms(),
+            }
 
         ledger.append_note(make)
         now = _holdouts(ledger.notes())
@@ -223,13 +237,21 @@ def _holdouts(notes: Iterable[LedgerNote]) -> list[Holdout]:
     for sequence, content in notes:
         if content["kind"] == "lock":
             days = np.frombuffer(base64.b64decode(content["days"]), "<u8").astype(np.uint64)
-            values = {name: content[name] for name in ("symbol", "tape", "start_ms", "seen", "time_ms")}  # fmt: skip
+            values = {name: content[name] for name in ("symbol", "tape", "start_ms", "seen", "time_ms")}
             locks[sequence] = Holdout(sequence, days=days, **values)
             continue
-        reading = HoldoutReading(sequence, content["configuration"], tuple(content["tapes"]), content["last_ms"], content["time_ms"])  # fmt: skip
+        reading = HoldoutReading(
+            sequence,
+            content["configuration"],
+            tuple(content["tapes"]),
+            content["last_ms"],
+            content["time_ms"],
+        )
         for number in content["locks"]:
             if number not in locks:
-                raise DataError(f"trial ledger: the lock of row {number:,} is not listed; see papertape trials verify")  # fmt: skip
+                raise DataError(
+                    f"trial ledger: the lock of row {number:,} is not listed; see papertape trials verify"
+                )
             if locks[number].reading is None:
                 locks[number] = locks[number]._replace(reading=reading)
     return list(locks.values())
@@ -243,7 +265,7 @@ def _read_by(notes: Sequence[LedgerNote], config: Config, tape: Tape) -> Holdout
 
 def _refuse_looser(tape: Tape, before: Holdout, start_ms: int) -> None:
     if before.reading is None and start_ms >= before.start_ms:
-        raise DataError(f"{tape.symbol}: {before}; until they are read a lock can only begin earlier")  # fmt: skip
+        raise DataError(f"{tape.symbol}: {before}; until they are read a lock can only begin earlier")
     if before.reading is not None and start_ms <= before.reading.last_ms:
         raise DataError(
             f"{tape.symbol}: candles up to {utc_text(before.reading.last_ms)} were read already; hold out what comes after"
@@ -262,4 +284,4 @@ def _last_ms(config: Config, tape: Tape) -> int:
 
 
 def _read(reading: HoldoutReading) -> str:
-    return f"they were read on {utc_text(reading.time_ms // _MINUTE_MS * _MINUTE_MS)} by configuration {reading.configuration[:12]}, and are read once"  # fmt: skip
+    return f"they were read on {utc_text(reading.time_ms // _MINUTE_MS * _MINUTE_MS)} by configuration {reading.configuration[:12]}, and are read once"

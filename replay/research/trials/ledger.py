@@ -80,9 +80,7 @@ def ledger_path() -> Path | None:
     try:
         folder = Path(data) if data else Path.home() / ".local" / "share"
     except RuntimeError as error:  # no home at all
-        raise DataError(
-            f"trial ledger: there is no home folder; set ${VARIABLE} to a file"
-        ) from error
+        raise DataError(f"trial ledger: there is no home folder; set ${VARIABLE} to a file") from error
     return folder / "papertape" / "trials.sqlite3"
 
 
@@ -126,9 +124,7 @@ class Ledger(LedgerFile):
             self.file.execute("UPDATE head SET sequence = ?, hash = ?", (head.sequence, head.hash))
         return head
 
-    def append_note(
-        self, make: Callable[[Sequence[LedgerNote]], Mapping[str, Any] | None]
-    ) -> int | None:
+    def append_note(self, make: Callable[[Sequence[LedgerNote]], Mapping[str, Any] | None]) -> int | None:
         """
         Append what is made of all notes before it, None where nothing is; nobody writes in between. Return its sequence.
 
@@ -155,7 +151,7 @@ class Ledger(LedgerFile):
         found = []
         for sequence, body, saved, before in rows:
             if body is None or saved != link(before or GENESIS, sequence, body):
-                raise DataError(f"{self.path}: row {sequence:,} was changed; see papertape trials verify")  # fmt: skip
+                raise DataError(f"{self.path}: row {sequence:,} was changed; see papertape trials verify")
             found.append(LedgerNote(sequence, row_values(body)))
         return found
 
@@ -202,9 +198,7 @@ class Ledger(LedgerFile):
     def hash_at(self, sequence: int) -> str | None:
         """Return the hash of a row, None where there is no such row."""
         with self.sentences():
-            row = self.file.execute(
-                "SELECT hash FROM trials WHERE sequence = ?", (sequence,)
-            ).fetchone()
+            row = self.file.execute("SELECT hash FROM trials WHERE sequence = ?", (sequence,)).fetchone()
         return None if row is None else str(row[0])
 
     def faults(self) -> list[str]:
@@ -238,10 +232,7 @@ class Ledger(LedgerFile):
             ):
                 if tried.pop((tape, trial), None) != tuple(row):
                     return [*found, f"the count of tape {tape[:12]} was changed"]
-        return [
-            *found,
-            *(f"the count of tape {tape[:12]} lacks a trial" for tape, _ in list(tried)[:1]),
-        ]
+        return [*found, *(f"the count of tape {tape[:12]} lacks a trial" for tape, _ in list(tried)[:1])]
 
     def _append(self, head: Head, entry: TrialEntry) -> Head:
         made = self._chain(head, entry._asdict())
@@ -266,9 +257,7 @@ class Ledger(LedgerFile):
 
     def _is_known(self, entry: TrialEntry) -> bool:
         tape = entry.tapes[0][1]
-        found = self.file.execute(
-            "SELECT 1 FROM tried WHERE tape = ? AND trial = ?", (tape, entry.trial)
-        )
+        found = self.file.execute("SELECT 1 FROM tried WHERE tape = ? AND trial = ?", (tape, entry.trial))
         return found.fetchone() is not None
 
 
@@ -292,9 +281,7 @@ def _counted(shown: Mapping[str, Sequence[Any]]) -> Count:
     known = [shown[trial] for trial in sorted(shown) if shown[trial][0] is not None]
     # Of fewer days a Sharpe ratio has tails that one trial would fill the spread with for ever.
     enough = [(sharpe, days) for sharpe, days in known if days is not None and days >= MINIMUM_DAYS]
-    return Count(
-        len(shown), sharpe_spread(enough), len(enough), _spread([sharpe for sharpe, _ in known])
-    )
+    return Count(len(shown), sharpe_spread(enough), len(enough), _spread([sharpe for sharpe, _ in known]))
 
 
 def _spread(values: Sequence[float]) -> float | None:

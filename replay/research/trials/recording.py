@@ -73,9 +73,7 @@ def standing_faults(summary: Mapping[str, Any]) -> tuple[list[str], str]:
                 tapes = [tape["sha256"] for tape in summary["tapes"]]
                 count = ledger.count(tapes, saved.sequence)
                 if not _says(saved, count):
-                    faults.append(
-                        f"{saved.trials} trials are said, and {count.trials} were on record"
-                    )
+                    faults.append(f"{saved.trials} trials are said, and {count.trials} were on record")
             return [f"trial ledger: {fault}" for fault in faults], ""
     except DataError as error:
         return [], str(error)
@@ -105,7 +103,7 @@ def _unrecorded(entries: list[TrialEntry], tapes: list[str], problem: str) -> St
 def _stood(count: Count, head: Head, problem: str = "") -> Standing:
     return Standing(
         count.trials, None, problem, head.ledger, head.sequence, head.hash, count.spread, count.spread_trials
-    )  # fmt: skip
+    )
 
 
 def _says(saved: Standing, count: Count) -> bool:

@@ -67,7 +67,7 @@ class LedgerFile:
         with self.sentences():
             self.file = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=_BUSY_S, isolation_level=None
-            )  # fmt: skip
+            )
         self.file.create_function("days_of", 1, _days_of, deterministic=True)
         try:
             with self.sentences():
@@ -87,9 +87,7 @@ class LedgerFile:
     def _check_format(self, is_writing: bool) -> None:
         number, names = self._contents()
         if number > FORMAT and "head" in names:
-            raise DataError(
-                f"{self.path}: format {number} is newer than {FORMAT}; update papertape"
-            )
+            raise DataError(f"{self.path}: format {number} is newer than {FORMAT}; update papertape")
         own = {"head", "trials", "tried", "notes"} if number > 1 else {"head", "trials", "tried"}
         if number and own <= names:
             if is_writing and number < FORMAT:

@@ -61,8 +61,6 @@ def by_window(config: Config, run: Run, windows: Sequence[Window]) -> list[Metri
     for window in windows:
         row = int(np.searchsorted(run.marks["time_ms"], window.test_ms, "right")) - 1
         is_alive = row < 0 or int(run.marks["equity"][row]) > 0
-        measured = (
-            performance_between(config, run, window.test_ms, window.end_ms) if is_alive else None
-        )
+        measured = performance_between(config, run, window.test_ms, window.end_ms) if is_alive else None
         found.append(measured.metrics if measured is not None else {})
     return found

@@ -62,9 +62,7 @@ def check_account(runner: TrialRunner, config: Config, run: Run, switch_ms: int)
         return  # a market that is listed later would change the numbers of the others
     alone = TrialRunner(config, tapes)
     ready = alone.prepare(config)
-    short = replay(
-        ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events
-    )
+    short = replay(ready.spec, ready.cuts, config.data.gaps, models=ready.models, events=ready.events)
     for name, time in (("decisions", "time_ms"), ("fills", "candle_ms")):
         ours, theirs = getattr(run.recorder, name), getattr(short.recorder, name)
         if _before(ours, time, switch_ms) != _before(theirs, time, switch_ms):

@@ -71,9 +71,7 @@ def _around_grid(axes: Sequence[Axis], values: FloatArray) -> FloatArray:
     possible, best = np.ones_like(count), np.where(has_value, cube, -np.inf)
     for place, axis in enumerate(axes):
         if axis.is_ordered:
-            total, count, possible = (
-                _with_next(one, place, np.add) for one in (total, count, possible)
-            )
+            total, count, possible = (_with_next(one, place, np.add) for one in (total, count, possible))
             best = _with_next(best, place, np.maximum)
     return _means(total, count, possible, best, has_value).reshape(-1)
 

@@ -33,9 +33,7 @@ def doubts_of(found: WalkResult) -> list[str]:
     """Return what speaks against a walk-forward, in words."""
     said = list(found.warnings)
     if found.longest_s * 1000.0 > found.plan.gap_ms:
-        said.append(
-            "the longest position is longer than what no choice looks into; widen it with --purge"
-        )
+        said.append("the longest position is longer than what no choice looks into; widen it with --purge")
     return said + found.standing.sentences(found.metrics)
 
 
@@ -93,9 +91,7 @@ def _account(account: Result, start_ms: int, end_ms: int) -> dict[str, Any]:
     first, last = np.searchsorted(time_ms, (start_ms, end_ms), "right").tolist()
     equity = np.ascontiguousarray(account.marks["equity"])
     units = units_of(account.marks)
-    part = CurveColumns(
-        units_per_quote=units, time_ms=time_ms[first:last], equity=equity[first:last]
-    )
+    part = CurveColumns(units_per_quote=units, time_ms=time_ms[first:last], equity=equity[first:last])
     capital = int(equity[first - 1]) / units if first else account.summary["capital"]
     held: dict[str, Rows] = {
         symbol: rows[rows["open_ms"] >= start_ms] for symbol, rows in account.candles.items()
@@ -112,11 +108,13 @@ def _checks(found: WalkResult) -> list[str]:
         f"Windows {numbers}: chosen again from the trials in sample alone, the same parameters.",
         f"Windows {numbers}: the chosen trial replayed on a tape that ends where its training does, the same metrics and returns.",
         *(
-            [f"Windows {later}: the account replayed on a tape that ends at the switch, the same decisions and fills up to there."]
+            [
+                f"Windows {later}: the account replayed on a tape that ends at the switch, the same decisions and fills up to there."
+            ]
             if later
             else []
         ),
         f"No choice looks into the {found.plan.purge_ms / hours:g} h of purge and {found.plan.embargo_ms / hours:g} h of embargo "
         f"before its test; the longest position of the account was held {found.longest_s / 3_600:g} h.",
         f"The account is an ordinary replay with a schedule: its digest {found.digest[:16]} is that of {found.folder.name}/account.",
-    ]  # fmt: skip
+    ]

@@ -111,9 +111,7 @@ class WalkResult:
     @property
     def efficiency_probability(self) -> float | None:
         """Return the probability that its mean efficiency is above 0, None where too few windows have one."""
-        return probability_of_more(
-            [row.efficiency for row in self.rows if row.efficiency is not None]
-        )
+        return probability_of_more([row.efficiency for row in self.rows if row.efficiency is not None])
 
     def to_json(self) -> dict[str, Any]:
         """Return the walk-forward as plain values."""

@@ -15,12 +15,7 @@ from papertape.replay.backtesting.summary import Run
 from papertape.replay.config import Config, StrategySettings
 from papertape.replay.config.spec import make_spec
 from papertape.replay.learning.settings import cadence_of
-from papertape.replay.research.sweep.axes import (
-    PARAMETERS_PREFIX,
-    SYMBOLS_PREFIX,
-    files_in,
-    parameter_in,
-)
+from papertape.replay.research.sweep.axes import PARAMETERS_PREFIX, SYMBOLS_PREFIX, files_in, parameter_in
 from papertape.replay.research.sweep.books import Books
 from papertape.replay.research.sweep.hands import hands_of
 from papertape.replay.research.sweep.parts import performance_between, span
@@ -122,9 +117,7 @@ def run_walkforward(
             is_whole = False
         with file.alone():
             write_table(folder, space.axes, summary.passing(file.rows()))
-            result = WalkResult(
-                folder, options.by, options.choose, plan, search.size, summary.counts
-            )
+            result = WalkResult(folder, options.by, options.choose, plan, search.size, summary.counts)
             result.shells = file.by_shell
             account = _go_on(result, runner, search, file, options) if is_whole else None
         result.standing = books.standing()
@@ -137,9 +130,7 @@ def _refuse(config: Config, space: Space, options: WalkOptions) -> None:
     """Raise ConfigError for what no walk-forward can mean."""
     sign_of(options.by)
     if options.choose not in RULES:
-        raise ConfigError(
-            f"--choose {options.choose}: unknown{did_you_mean(options.choose, RULES)}"
-        )
+        raise ConfigError(f"--choose {options.choose}: unknown{did_you_mean(options.choose, RULES)}")
     if options.at_switch not in _SWITCHES:
         raise ConfigError(
             f"--at-switch {options.at_switch}: unknown{did_you_mean(options.at_switch, _SWITCHES)}"
@@ -211,13 +202,9 @@ def _go_on(
         check_choice(runner, search, values[number, 0], trials[number], options.choose)
         if number:
             check_account(runner, config, run, search.windows[number].test_ms)
-    result.rows = _rows(
-        search, values, choices, trials, by_window(config, run, search.windows), result
-    )
+    result.rows = _rows(search, values, choices, trials, by_window(config, run, search.windows), result)
     windows = search.windows
-    result.metrics = performance_between(
-        config, run, windows[0].test_ms, windows[-1].end_ms
-    ).metrics
+    result.metrics = performance_between(config, run, windows[0].test_ms, windows[-1].end_ms).metrics
     result.config, result.digest, result.checked = config, run.engine.digest, looked_at
     return _save(result, config, runner, run)
 
@@ -242,9 +229,7 @@ def _rows(
 ) -> list[WindowRow]:
     """Return a row for every window."""
     rows = []
-    for window, choice, trial, metrics in zip(
-        search.windows, choices, trials, account, strict=True
-    ):
+    for window, choice, trial, metrics in zip(search.windows, choices, trials, account, strict=True):
         tested = values[window.number, 1]
         point = search.place(trial.number).point
         grew, grows = trial.metrics["cagr"], metrics.get("cagr")

@@ -48,10 +48,7 @@ class Window(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """Return the window with its times as text."""
         times = {n: utc_text(value) for n, value in self._asdict().items() if n != "number"}
-        return {
-            "number": self.number,
-            **{name.removesuffix("_ms"): text for name, text in times.items()},
-        }
+        return {"number": self.number, **{name.removesuffix("_ms"): text for name, text in times.items()}}
 
 
 def span_ms(text: str, option: str) -> int:

@@ -12,24 +12,9 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from tests.bench.conformance.rows import (
-    CASH,
-    LEVERAGE,
-    MINUTE_MS,
-    VOLUME,
-    Fills,
-    NotSaid,
-    Row,
-    serve,
-)
+from tests.bench.conformance.rows import CASH, LEVERAGE, MINUTE_MS, VOLUME, Fills, NotSaid, Row, serve
 
-_SAID: Final = {
-    "limit": "limit",
-    "stop": "stop",
-    "stop_loss": "sl",
-    "take_profit": "tp",
-    "tag": "tag",
-}
+_SAID: Final = {"limit": "limit", "stop": "stop", "stop_loss": "sl", "take_profit": "tp", "tag": "tag"}
 
 
 class TheirView:

@@ -63,11 +63,7 @@ class Engine:
 
 ENGINES: Final = (
     Engine(
-        "backtesting.py",
-        "0.6.6",
-        "backtesting_py",
-        Path(sys.executable),
-        backtesting_differences.DIFFERENCES,
+        "backtesting.py", "0.6.6", "backtesting_py", Path(sys.executable), backtesting_differences.DIFFERENCES
     ),
     Engine(
         "nautilus_trader",
@@ -76,13 +72,7 @@ ENGINES: Final = (
         OTHERS / "nautilus" / "bin" / "python",
         nautilus_differences.DIFFERENCES,
     ),
-    Engine(
-        "jesse",
-        "3.5.3",
-        "jesse",
-        OTHERS / "jesse" / "bin" / "python",
-        jesse_differences.DIFFERENCES,
-    ),
+    Engine("jesse", "3.5.3", "jesse", OTHERS / "jesse" / "bin" / "python", jesse_differences.DIFFERENCES),
 )
 
 
@@ -120,12 +110,10 @@ def keep(answers: dict[str, dict[str, Fills | str]]) -> None:
 def faults(engine: Engine, answers: dict[str, Fills | str]) -> list[str]:
     """Return the rows that are answered otherwise without a named reason, or have a reason without being so."""
     otherwise = {
-        title
-        for title, told in answers.items()
-        if not isinstance(told, str) and told != ours()[title]
+        title for title, told in answers.items() if not isinstance(told, str) and told != ours()[title]
     }
     named = names_by_row(engine.differences).keys()
     return [
         *(f"{engine.name}: {title}: otherwise without a reason" for title in sorted(otherwise - named)),
         *(f"{engine.name}: {title}: a reason without a difference" for title in sorted(named - otherwise)),
-    ]  # fmt: skip
+    ]

@@ -14,16 +14,7 @@ from jesse.exceptions import InvalidStrategy
 from jesse.research import backtest
 from jesse.strategies import Strategy
 
-from tests.bench.conformance.rows import (
-    CASH,
-    LEVERAGE,
-    MINUTE_MS,
-    VOLUME,
-    Fills,
-    NotSaid,
-    Row,
-    serve,
-)
+from tests.bench.conformance.rows import CASH, LEVERAGE, MINUTE_MS, VOLUME, Fills, NotSaid, Row, serve
 
 START_MS: Final = 1_609_459_200_000  # it refuses times before 2015
 MARKET: Final = {"exchange": "Sim", "symbol": "AAA-USDT"}
@@ -110,10 +101,7 @@ class Told(Strategy):  # type: ignore[misc] # it ships no types
         if levels and (self.position.qty or self.entries):
             raise NotSaid("a stop or target of an order that adds")
         self.side = side
-        self.vars["tags"] = [
-            *(self.vars.get("tags", ()) if self.entries else ()),
-            options.get("tag", ""),
-        ]
+        self.vars["tags"] = [*(self.vars.get("tags", ()) if self.entries else ()), options.get("tag", "")]
         self.entries.append((quantity, self.priced(side, options)))
         self.levels = {name: (quantity, level) for name, level in levels.items()}
 
@@ -168,9 +156,7 @@ class Told(Strategy):  # type: ignore[misc] # it ships no types
 
     def _on_updated_position(self, order: Any) -> None:
         if self.closes < len(self.row.candles):  # else it closes what is left
-            moved = (
-                self.position.qty - self.position.previous_qty
-            )  # an order may say more than it did
+            moved = self.position.qty - self.position.previous_qty  # an order may say more than it did
             self.fills.append((self.closes + 1, float(moved), float(order.price)))
         super()._on_updated_position(order)
 

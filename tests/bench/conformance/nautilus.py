@@ -32,16 +32,7 @@ from nautilus_trader.model.instruments import CryptoPerpetual, CurrencyPair
 from nautilus_trader.model.objects import Money, Price, Quantity
 from nautilus_trader.trading.strategy import Strategy
 
-from tests.bench.conformance.rows import (
-    CASH,
-    LEVERAGE,
-    MINUTE_MS,
-    VOLUME,
-    Fills,
-    NotSaid,
-    Row,
-    serve,
-)
+from tests.bench.conformance.rows import CASH, LEVERAGE, MINUTE_MS, VOLUME, Fills, NotSaid, Row, serve
 
 MS: Final = 1_000_000  # nanoseconds
 VENUE: Final = Venue("SIM")
@@ -323,7 +314,7 @@ def fills_of(row: Row) -> Fills:
         fill_model=FillModel(prob_fill_on_limit=float(row.options.get("limit_fill") == "touch")),
         latency_model=LatencyModel(latency * MINUTE_MS * MS) if latency else None,
         bar_adaptive_high_low_ordering=True,
-    )  # fmt: skip
+    )
     instrument = instrument_of(row)
     engine.add_instrument(instrument)
     told = Told(row, instrument)

@@ -44,16 +44,11 @@ def page(answers: dict[str, Answers]) -> str:
 
 def counted(engine: Engine, told: Answers) -> str:
     kinds = Counter(
-        "no words"
-        if isinstance(answer, str)
-        else "alike"
-        if answer == ours()[title]
-        else "otherwise"
+        "no words" if isinstance(answer, str) else "alike" if answer == ours()[title] else "otherwise"
         for title, answer in told.items()
     )
     return (
-        f"| {engine.name} {engine.version} | {kinds['alike']} | {kinds['otherwise']} | "
-        f"{kinds['no words']} |"
+        f"| {engine.name} {engine.version} | {kinds['alike']} | {kinds['otherwise']} | {kinds['no words']} |"
     )
 
 

@@ -43,9 +43,7 @@ def together(fills: Fills) -> Fills:
     sums: dict[tuple[int, float], float] = {}
     for candle, quantity, price in fills:
         sums[candle, price] = sums.get((candle, price), 0.0) + quantity
-    return sorted(
-        (candle, quantity, price) for (candle, price), quantity in sums.items() if quantity
-    )
+    return sorted((candle, quantity, price) for (candle, price), quantity in sums.items() if quantity)
 
 
 def answer(row: Row, fills_of: Callable[[Row], Fills]) -> Fills | str:

@@ -4,12 +4,7 @@ from functools import cache
 from typing import Final
 
 from tests.bench.conformance.rows import MINUTE_MS, Fills, Row, together
-from tests.engine.broker.working.test_conformance import (
-    SITUATIONS,
-    Situation,
-    candles_of,
-    engine_of,
-)
+from tests.engine.broker.working.test_conformance import SITUATIONS, Situation, candles_of, engine_of
 
 
 @cache

@@ -13,11 +13,15 @@ from papertape.replay.tapes.synthetic import synthesize
 def test_everything_that_is_offered_is_taken(tmp_path: Path) -> None:
     Store(tmp_path).save(synthesize("noise", 100, "1h"))
     (tmp_path / "broken.parquet").write_bytes(b"no tape")
-    own = make_config({
-        "data": {"store": str(tmp_path)}, "strategy": {"name": "ema_cross", "parameters": {"fast": 7}},
-        "account": {"capital": 500.0, "sizing": "fraction"}, "daemon": {"token_file": "a_secret_place"},
-        "backtests": {"strategies": ["nowhere.to.be.found:Strategy"]},
-    })  # fmt: skip
+    own = make_config(
+        {
+            "data": {"store": str(tmp_path)},
+            "strategy": {"name": "ema_cross", "parameters": {"fast": 7}},
+            "account": {"capital": 500.0, "sizing": "fraction"},
+            "daemon": {"token_file": "a_secret_place"},
+            "backtests": {"strategies": ["nowhere.to.be.found:Strategy"]},
+        }
+    )
 
     found = choices_of(own)
 

@@ -7,13 +7,7 @@ from typing import Any
 import numpy as np
 
 from papertape.daemon.backtests.answers import ComparedSide
-from papertape.daemon.backtests.comparison import (
-    Side,
-    compare,
-    read_marks,
-    read_trades,
-    side_of_account,
-)
+from papertape.daemon.backtests.comparison import Side, compare, read_marks, read_trades, side_of_account
 from papertape.daemon.backtests.curves import Curve
 from papertape.daemon.chapters.opening import Opening
 from papertape.daemon.journal import Journal
@@ -25,9 +19,7 @@ from tests.support.journals import SYMBOLS, candles, filled
 def side(metrics: dict[str, float | None], config: dict[str, Any], end_ms: int = 9) -> Side:
     about = ComparedSide(source="1", name="a", digest="", start_ms=1, end_ms=end_ms)
     curve = Curve(np.array([1, end_ms]), np.array([5.0, 10.0]))
-    undefined = dict.fromkeys(
-        (name for name, value in metrics.items() if value is None), "a reason"
-    )
+    undefined = dict.fromkeys((name for name, value in metrics.items() if value is None), "a reason")
     return Side(about, metrics, undefined, config, curve)
 
 
@@ -55,8 +47,16 @@ def test_metrics_of_either_side_are_there_and_what_is_undefined_has_no_differenc
 
 
 def test_settings_that_differ_are_told_by_key_but_for_what_no_replay_reads() -> None:
-    first = {"account": {"capital": 1.0, "quote": "USD"}, "strategy": {"parameters": {}}, "live": {"venue": "a"}}  # fmt: skip
-    second = {"account": {"capital": 2.0, "quote": "USD"}, "strategy": {"parameters": {"fast": 3}}, "live": {"venue": "b"}}  # fmt: skip
+    first = {
+        "account": {"capital": 1.0, "quote": "USD"},
+        "strategy": {"parameters": {}},
+        "live": {"venue": "a"},
+    }
+    second = {
+        "account": {"capital": 2.0, "quote": "USD"},
+        "strategy": {"parameters": {"fast": 3}},
+        "live": {"venue": "b"},
+    }
 
     found = compare(side({}, first), side({}, second))
 
@@ -109,9 +109,11 @@ def test_of_many_chapters_the_newest_are_told(tmp_path: Path) -> None:
             for n in range(1_000, 1_299)
         ]
         marks = ", ".join(f":{column}" for column in columns)
-        journal.commit([
-            lambda j: j.connection.executemany(f"INSERT INTO chapters VALUES ({marks})", made)  # noqa: S608
-        ])  # fmt: skip
+        journal.commit(
+            [
+                lambda j: j.connection.executemany(f"INSERT INTO chapters VALUES ({marks})", made)  # noqa: S608
+            ]
+        )
 
     found = account_beside(tmp_path)
 

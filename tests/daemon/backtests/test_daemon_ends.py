@@ -44,11 +44,7 @@ def workers(daemon: int) -> list[int]:
     """Return the processes that make a daemon's backtests."""
     tasks = Path(f"/proc/{daemon}/task").iterdir()
     pids = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
-    return [
-        pid
-        for pid in pids
-        if b"daemon.backtests.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    return [pid for pid in pids if b"daemon.backtests.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def is_gone(pid: int) -> bool:
@@ -66,9 +62,15 @@ class Daemon:
     def __init__(self, folder: Path) -> None:
         port = free_port()
         options = {
-            "daemon.port": port, "daemon.state": folder / "state", "data.store": folder / "tapes", "data.tapes": '["SYNTH"]',
-            "strategy.name": "ema_cross", "signals.use_ml": "false", "live.history_bars": 100, "live.speed": 60,
-        }  # fmt: skip
+            "daemon.port": port,
+            "daemon.state": folder / "state",
+            "data.store": folder / "tapes",
+            "data.tapes": '["SYNTH"]',
+            "strategy.name": "ema_cross",
+            "signals.use_ml": "false",
+            "live.history_bars": 100,
+            "live.speed": 60,
+        }
         words = [word for key, value in options.items() for word in ("--set", f"{key}={value}")]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "papertape.daemon.cli", "run", "--venue", "sim", *words],
@@ -91,9 +93,7 @@ class Daemon:
 
     def begin(self) -> tuple[int, int]:
         """Start a backtest of the embedded sample; return its number and its process once it runs."""
-        number = self.client.start_backtest(
-            {"data": {"tapes": []}, "strategy": {"name": "ema_cross"}}
-        ).number
+        number = self.client.start_backtest({"data": {"tapes": []}, "strategy": {"name": "ema_cross"}}).number
         pid = until(lambda: workers(self.process.pid))[0]
         until(lambda: self.client.backtest(number).state is BacktestState.RUNNING)
         return number, pid

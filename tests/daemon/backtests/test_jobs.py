@@ -11,8 +11,13 @@ from papertape.daemon.backtests.jobs import JobFolder, KeptJob
 
 def done(number: int) -> KeptJob:
     job = BacktestJob(
-        number=number, name="a", strategy="confluence", tapes=("BTCUSDT",), state=BacktestState.DONE, created_ms=1
-    )  # fmt: skip
+        number=number,
+        name="a",
+        strategy="confluence",
+        tapes=("BTCUSDT",),
+        state=BacktestState.DONE,
+        created_ms=1,
+    )
     return KeptJob(job, "", "")
 
 

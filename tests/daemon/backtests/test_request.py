@@ -64,9 +64,12 @@ def test_what_a_replay_reads_is_kept_and_the_daemons_store_is_the_default(place:
         {"data": {"tapes": ["/etc/passwd"]}},
         {"data": {"store": "{root}/secret"}},
         {"data": {"store": "/"}},
-        *({"data": {name: {"SYNTH": "/etc/passwd"}}} for name in ("funding", "mark", "index", "open_interest", "long_short_ratio")),
+        *(
+            {"data": {name: {"SYNTH": "/etc/passwd"}}}
+            for name in ("funding", "mark", "index", "open_interest", "long_short_ratio")
+        ),
     ],
-)  # fmt: skip
+)
 def test_no_file_outside_the_folders_is_looked_at(place: Path, asked: dict[str, Any]) -> None:
     def filled(value: Any) -> Any:
         if isinstance(value, dict):
@@ -75,9 +78,7 @@ def test_no_file_outside_the_folders_is_looked_at(place: Path, asked: dict[str, 
             return [filled(inner) for inner in value]
         return value.replace("{root}", str(place))
 
-    with pytest.raises(
-        ConfigError, match=r"is not in a folder that backtests may read.*backtests\.folders"
-    ):
+    with pytest.raises(ConfigError, match=r"is not in a folder that backtests may read.*backtests\.folders"):
         checked(filled(asked), host(place))
 
 
@@ -87,7 +88,10 @@ def test_no_file_outside_the_folders_is_looked_at(place: Path, asked: dict[str, 
         ({"strategy": {"name": "os:system"}}, "neither built in nor named"),
         ({"strategy": {"name": "ema_cros"}}, "did you mean 'ema_cross'"),
         ({"signals": {"own_features": ["os:system"]}}, "not one of the daemon's own"),
-        ({"account": {"fee_function": "os:system"}}, "account.fee_function: 'os:system' is not that of the daemon's"),
+        (
+            {"account": {"fee_function": "os:system"}},
+            "account.fee_function: 'os:system' is not that of the daemon's",
+        ),
         ({"strategy": {"name": "ema_cross", "parameters": {"fast": "x"}}}, "fast"),
         ({"strategy": {"name": "ema_cross", "parameters": {"nonsense": 1}}}, "nonsense"),
         ({"data": {"tapes": ["NOPE"]}}, "no tape 'NOPE'"),
@@ -103,7 +107,7 @@ def test_no_file_outside_the_folders_is_looked_at(place: Path, asked: dict[str, 
         ({"data": "x"}, "data"),
         ({"markets": {"NOPE": 3}}, "markets"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_a_sentence(place: Path, asked: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         checked(asked, host(place))
@@ -113,9 +117,11 @@ VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
-)  # fmt: skip
+)
 SECTIONS = st.sampled_from([*Config.model_fields, "x"])
-KEYS = st.sampled_from(["tapes", "store", "name", "parameters", "funding", "start", "schedule", "capital", "y"])  # fmt: skip
+KEYS = st.sampled_from(
+    ["tapes", "store", "name", "parameters", "funding", "start", "schedule", "capital", "y"]
+)
 
 
 @settings(max_examples=60, deadline=None)

@@ -73,9 +73,7 @@ async def refused(asked: Awaitable[Any], kind: type[Exception], match: str) -> N
 
 
 @pytest.mark.asyncio
-async def test_jobs_run_in_order_and_their_results_are_found_after_a_restart(
-    tmp_path: Path,
-) -> None:
+async def test_jobs_run_in_order_and_their_results_are_found_after_a_restart(tmp_path: Path) -> None:
     async with working(made(tmp_path)) as service:
         for name in ("a", "b"):
             await service.start(name, PLAIN)
@@ -83,7 +81,7 @@ async def test_jobs_run_in_order_and_their_results_are_found_after_a_restart(
     again = made(tmp_path)
 
     jobs = again.jobs().jobs
-    assert [(job.number, job.name, job.state.value) for job in jobs] == [(2, "b", "done"), (1, "a", "done")]  # fmt: skip
+    assert [(job.number, job.name, job.state.value) for job in jobs] == [(2, "b", "done"), (1, "a", "done")]
     assert (jobs[0].digest, jobs[0].step, jobs[0].done, jobs[0].total) == ("d" * 64, "replay", 3, 7)
     assert (again.result_folder(2) / "result.json").is_file()
     for number in (0, 3, 10**9):
@@ -112,9 +110,7 @@ async def test_a_full_queue_refuses_and_a_job_that_waits_can_be_cancelled(tmp_pa
 
 
 @pytest.mark.asyncio
-async def test_what_ran_is_interrupted_and_what_waited_is_run_after_a_restart(
-    tmp_path: Path,
-) -> None:
+async def test_what_ran_is_interrupted_and_what_waited_is_run_after_a_restart(tmp_path: Path) -> None:
     async with working(made(tmp_path, "waits")) as service:
         for _ in range(2):
             await service.start("", PLAIN)
@@ -256,7 +252,10 @@ def test_files_that_are_removed_while_they_are_listed_are_none(
 
     monkeypatch.setattr(Path, "stat", removed)
 
-    assert {file.name: file.size_bytes for file in _sizes(tmp_path)} == {"result.json": 2, "equity.parquet": 1}  # fmt: skip
+    assert {file.name: file.size_bytes for file in _sizes(tmp_path)} == {
+        "result.json": 2,
+        "equity.parquet": 1,
+    }
     assert {file.name: file.size_bytes for file in _sizes(tmp_path)} == {"result.json": 2}
 
 
@@ -287,9 +286,7 @@ async def test_its_digest_is_that_of_the_replay_of_the_same_configuration(
     async with working(service):
         await service.start("", {**asked, "live": {"venue": "sim"}})
         assert await ended(service, 1) is BacktestState.DONE, service.job(1).reason
-    settings = make_config(
-        {**asked, "data": {"tapes": ["SYNTH"], "store": str(tmp_path / "tapes")}}
-    )
+    settings = make_config({**asked, "data": {"tapes": ["SYNTH"], "store": str(tmp_path / "tapes")}})
 
     replayed = await asyncio.to_thread(run_backtest, settings, load_tapes(settings))
 

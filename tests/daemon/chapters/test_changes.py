@@ -10,8 +10,7 @@ from tests.support.journals import identity
 def test_costs_of_one_market_count_more_than_those_of_all() -> None:
     kept = identity(market={"slippage_rate": 0.001})
     now = identity(
-        market={"slippage_rate": 0.002, "taker_fee_rate": 0.003},
-        markets={"BBB": {"slippage_rate": 0.004}},
+        market={"slippage_rate": 0.002, "taker_fee_rate": 0.003}, markets={"BBB": {"slippage_rate": 0.004}}
     )
 
     changes = changes_of(kept, now)
@@ -22,9 +21,7 @@ def test_costs_of_one_market_count_more_than_those_of_all() -> None:
         "market.taker_fee_rate": (None, 0.003),
         "markets.BBB.slippage_rate": (None, 0.004),
     }
-    assert [(m.slippage_rate, m.taker_fee_rate) for m in account.markets] == [
-        (0.002, 0.003), (0.004, 0.003),
-    ]  # fmt: skip
+    assert [(m.slippage_rate, m.taker_fee_rate) for m in account.markets] == [(0.002, 0.003), (0.004, 0.003)]
     assert [m.tick_size for m in account.markets] == [m.tick_size for m in kept.markets]
     assert (account.since_ms, account.venue) == (60_000, kept.venue)
     assert account.config == now.config
@@ -40,7 +37,9 @@ def test_a_cost_that_a_row_of_the_configuration_has_changed_already_is_refused()
     before = changed_account(kept, now, changes, eight_ms - 1)
 
     assert [market.taker_fee_rate for market in before.markets] == [0.003, 0.003]
-    with pytest.raises(ConfigError, match=r"taker_fee_rate of BBB: 0.003 .* makes it 0.001 from 2020-01-01 08:00 on"):  # fmt: skip
+    with pytest.raises(
+        ConfigError, match=r"taker_fee_rate of BBB: 0.003 .* makes it 0.001 from 2020-01-01 08:00 on"
+    ):
         changed_account(kept, now, changes, eight_ms)
 
 
@@ -65,9 +64,7 @@ def test_of_rows_of_the_configuration_only_the_newest_by_then_refuses_a_cost() -
 
 
 def test_all_that_it_may_not_change_is_said_at_once() -> None:
-    now = identity(
-        account={"capital": 5.0, "leverage_cap": 2.0}, markets={"AAA": {"tick_size": 0.5}}
-    )
+    now = identity(account={"capital": 5.0, "leverage_cap": 2.0}, markets={"AAA": {"tick_size": 0.5}})
 
     with pytest.raises(ConfigError) as caught:
         changes_of(identity(), now)

@@ -30,7 +30,7 @@ from tests.support.journals import candles, derived, identity, model_bytes, reco
 
 ROWS = candles(700)
 CUT = 400  # instants before the chapter
-WIDER = {"strategy": {"name": "confluence", "parameters": {"confidence_threshold": 0.3, "stop_atr": 4.0}}}  # fmt: skip
+WIDER = {"strategy": {"name": "confluence", "parameters": {"confidence_threshold": 0.3, "stop_atr": 4.0}}}
 CROSS = {
     "strategy": {"name": "ema_cross", "parameters": {"fast": 3, "slow": 8, "allow_short": True}},
     "account": {"sizing": "fraction", "latency_bars": 1},
@@ -44,9 +44,13 @@ def account(state: Path, **sections: Any) -> Identity:
 
 
 def lived(
-    state: Path, last: int, chapter: Opening | None = None, heard: list[Recovered] | None = None,
-    batch: int = 20, **sections: Any,
-) -> RunningDaemon:  # fmt: skip
+    state: Path,
+    last: int,
+    chapter: Opening | None = None,
+    heard: list[Recovered] | None = None,
+    batch: int = 20,
+    **sections: Any,
+) -> RunningDaemon:
     """Run a daemon up to an instant, with a chapter at its start if there is one."""
     hooks = Hooks() if heard is None else Hooks(on_recovered=heard.append)
     feed = recorded(ROWS[: 2 * last], batch)
@@ -69,9 +73,7 @@ def by_hand(after: Identity, *, closes: bool = False, rows: Rows = ROWS) -> Engi
 def costly(state: Path) -> Identity:
     """Return the second account with its costs written into the markets by hand."""
     about = account(state, **CROSS)
-    return about._replace(
-        markets=tuple(replace(market, taker_fee_rate=0.001) for market in about.markets)
-    )
+    return about._replace(markets=tuple(replace(market, taker_fee_rate=0.001) for market in about.markets))
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,7 @@ def test_configurations_and_an_instant_lead_to_the_same(state: Path) -> None:
 
     with Journal.read(state) as journal:
         newest = next(journal.snapshots())
-        fills = journal.all("SELECT count(*) FROM fills WHERE candle_ms >= ?", int(ROWS["open_ms"][2 * CUT]))  # fmt: skip
+        fills = journal.all("SELECT count(*) FROM fills WHERE candle_ms >= ?", int(ROWS["open_ms"][2 * CUT]))
         limits = journal.all("SELECT count(*) FROM limits")
 
     assert newest.digest == expected.digest != alone.digest
@@ -108,7 +110,9 @@ def test_verify_upgrade_recovery_and_an_audit_agree(state: Path, tmp_path: Path)
         kept = journal.all("SELECT * FROM snapshots")
         journal.commit([lambda j: j.connection.execute("DELETE FROM snapshots")])
         recovered = recover(journal)
-        journal.commit([lambda j: j.connection.executemany("INSERT INTO snapshots VALUES (?,?,?,?,?,?,?)", kept)])  # fmt: skip
+        journal.commit(
+            [lambda j: j.connection.executemany("INSERT INTO snapshots VALUES (?,?,?,?,?,?,?)", kept)]
+        )
 
     assert verdict.is_equal, verdict.difference
     assert verdict.told == ()
@@ -133,9 +137,7 @@ def test_verify_upgrade_recovery_and_an_audit_agree(state: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("batch", [7, 300])
 @pytest.mark.parametrize("positions", ["keep", "close"])
-def test_neither_batches_nor_stops_change_anything(
-    batch: int, positions: str, tmp_path: Path
-) -> None:
+def test_neither_batches_nor_stops_change_anything(batch: int, positions: str, tmp_path: Path) -> None:
     lived(tmp_path, CUT, batch=batch)
     lived(tmp_path, CUT + 3, Opening("wider stop", positions), batch=batch, **WIDER)
 
@@ -153,7 +155,13 @@ def test_three_chapters_and_inputs_that_were_archived(tmp_path: Path) -> None:
     lived(tmp_path, 400, Opening("two"), **WIDER, **{k: CROSS[k] for k in ("market",)})
     daemon = lived(tmp_path, 500, Opening("three", "close"), **{**CROSS, **WIDER})
     with Journal.open(tmp_path, 0) as journal:
-        journal.commit([lambda j: j.connection.execute("DELETE FROM snapshots WHERE sequence < (SELECT max(sequence) FROM snapshots)")])  # fmt: skip
+        journal.commit(
+            [
+                lambda j: j.connection.execute(
+                    "DELETE FROM snapshots WHERE sequence < (SELECT max(sequence) FROM snapshots)"
+                )
+            ]
+        )
 
     async def archived() -> None:
         from papertape.daemon.journal import InlineWriter
@@ -172,8 +180,11 @@ def test_three_chapters_and_inputs_that_were_archived(tmp_path: Path) -> None:
         names = [row[0] for row in journal.all("SELECT name FROM chapters ORDER BY input")]
     assert names == ["one", "two", "three"]
     assert [each.config.strategy.name for each in lineage.accounts] == [
-        "confluence", "ema_cross", "confluence", "confluence",
-    ]  # fmt: skip
+        "confluence",
+        "ema_cross",
+        "confluence",
+        "confluence",
+    ]
     for number, begin in enumerate(lineage.begins):
         assert lineage.at(begin - 1) == lineage.accounts[number]
         assert lineage.at(begin) == lineage.accounts[number + 1]
@@ -192,7 +203,7 @@ def test_a_model_goes_on_where_it_can_be_read(tmp_path: Path) -> None:
 
     daemon = lived(tmp_path, 700, Opening("cross"), **CROSS)
 
-    second = Engine(from_then_on(costly(tmp_path).spec, int(ROWS["open_ms"][2 * CUT - 1]) + 900_000))  # fmt: skip
+    second = Engine(from_then_on(costly(tmp_path).spec, int(ROWS["open_ms"][2 * CUT - 1]) + 900_000))
     for event in (ROWS[:400], model, ROWS[400 : 2 * CUT]):
         second.step(event)
     carry(engine, second)
@@ -263,7 +274,7 @@ def test_what_recovery_told_before_the_chapter_is_told_once(tmp_path: Path) -> N
     heard: list[Recovered] = []
     lived(tmp_path, 60)
     with Journal.open(tmp_path, 0) as journal:
-        journal.commit([lambda j: j.connection.execute("ALTER TABLE fills ADD COLUMN older INTEGER")])  # fmt: skip
+        journal.commit([lambda j: j.connection.execute("ALTER TABLE fills ADD COLUMN older INTEGER")])
 
     lived(tmp_path, 80, Opening("wider stop"), heard, **WIDER)
 
@@ -283,7 +294,9 @@ def test_what_was_stepped_is_kept_before_a_feed_is_opened(tmp_path: Path) -> Non
     heard: list[Recovered] = []
     for _ in range(2):
         with pytest.raises(DataError, match="cannot be reached"):
-            asyncio.run(serve(about, unreachable, Hooks(on_recovered=heard.append), is_virtual=True, chapter=asked))  # fmt: skip
+            asyncio.run(
+                serve(about, unreachable, Hooks(on_recovered=heard.append), is_virtual=True, chapter=asked)
+            )
 
     assert [each.stepped for each in heard] == [1, 0]
     with Journal.read(tmp_path) as journal:
@@ -305,7 +318,9 @@ def test_without_the_word_it_is_refused_and_the_way_out_is_named(tmp_path: Path)
     lived(tmp_path, CUT)
     lived(tmp_path, 500, Opening("wider stop"), **WIDER)
 
-    with pytest.raises(ConfigError, match=r"with which its chapter of 2020-01-05 04:00 began[\s\S]*--chapter NAME"):  # fmt: skip
+    with pytest.raises(
+        ConfigError, match=r"with which its chapter of 2020-01-05 04:00 began[\s\S]*--chapter NAME"
+    ):
         lived(tmp_path, 600)
 
 
@@ -314,14 +329,23 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "currency": ({"account": {"quote": "EUR"}}, "account.quote: 'EUR'"),
     "margin": ({"account": {"margin": "cross"}}, "account.margin"),
     "timeframe": ({"data": {"timeframe": "4h"}}, "data.timeframe"),
-    "venue": ({"live": {"venue": "other", "symbols": ("AAA", "BBB"), "timeframe": "15m", "history_bars": 0}}, "live.venue"),
+    "venue": (
+        {"live": {"venue": "other", "symbols": ("AAA", "BBB"), "timeframe": "15m", "history_bars": 0}},
+        "live.venue",
+    ),
     "tick": ({"market": {"tick_size": 0.5}}, "market.tick_size: 0.5 is not None, and this stays"),
     "leverage": ({"markets": {"AAA": {"leverage": 5.0}}}, "markets.AAA.leverage"),
     "what models read": ({"signals": {"use_smc": True, "retrain_every": "never"}}, "signals.use_smc"),
     "nothing": ({}, "nothing that decides is other than it was"),
-    "what cannot be built": ({"strategy": {"name": "ema_cross", "parameters": {"fast": 9, "slow": 3}}}, "fast"),
-    "a symbol without part": ({"portfolio": {"allocation": "shares", "shares": {"XXX": 0.5}}}, "portfolio.shares.XXX"),
-}  # fmt: skip
+    "what cannot be built": (
+        {"strategy": {"name": "ema_cross", "parameters": {"fast": 9, "slow": 3}}},
+        "fast",
+    ),
+    "a symbol without part": (
+        {"portfolio": {"allocation": "shares", "shares": {"XXX": 0.5}}},
+        "portfolio.shares.XXX",
+    ),
+}
 
 
 @pytest.mark.parametrize("what", REFUSED)
@@ -351,7 +375,7 @@ def test_a_cost_that_is_left_out_again_has_to_be_said(tmp_path: Path) -> None:
     lived(tmp_path, 60)
     lived(tmp_path, 80, Opening("dear"), market={"taker_fee_rate": 0.002})
 
-    with pytest.raises(ConfigError, match=r"market.taker_fee_rate: it was 0.002; say what it is now"):  # fmt: skip
+    with pytest.raises(ConfigError, match=r"market.taker_fee_rate: it was 0.002; say what it is now"):
         lived(tmp_path, 90, Opening("cheap"))
 
 
@@ -366,7 +390,7 @@ def test_a_name_is_used_once(tmp_path: Path) -> None:
 def test_an_account_that_has_not_begun_has_no_chapter(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no account yet"):
         lived(tmp_path, 60, Opening("one"))
-    warming = {"live": {"venue": "test", "symbols": ("AAA", "BBB"), "timeframe": "15m", "history_bars": 50}}  # fmt: skip
+    warming = {"live": {"venue": "test", "symbols": ("AAA", "BBB"), "timeframe": "15m", "history_bars": 50}}
     lived(tmp_path, 0, **warming)
 
     with pytest.raises(ConfigError, match="has not opened yet"):

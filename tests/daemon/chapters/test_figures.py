@@ -68,7 +68,7 @@ def test_the_statement_and_the_api_say_them(state: Path) -> None:
     as_json = json.loads(invoke("statement", str(state), "--json"))
 
     assert lines[-2:] == [told(row, 2) for row in expected]
-    assert lines[-2].startswith("before the first chapter from 2020-01-01 00:15: equity 10,000.00 → ")  # fmt: skip
+    assert lines[-2].startswith("before the first chapter from 2020-01-01 00:15: equity 10,000.00 → ")
     assert "chapter 'cross' from 2020-01-05 04:00: equity " in lines[-1]
     assert as_json["chapters"] == expected
     assert as_json["difference"] == 0.0
@@ -92,7 +92,9 @@ def test_slippage_of_each_fill_is_booked_by_the_rate_that_held_then(tmp_path: Pa
     with Journal.read(tmp_path) as journal:
         booked = journal_statement(journal)
         begin_ms = journal.one("SELECT time_ms FROM chapters")[0]
-        fills = journal.all("SELECT sequence, symbol, candle_ms, quantity FROM fills WHERE reason = ?", REASON_ENTRY)  # fmt: skip
+        fills = journal.all(
+            "SELECT sequence, symbol, candle_ms, quantity FROM fills WHERE reason = ?", REASON_ENTRY
+        )
     opens = {(SYMBOLS[row["symbol"]], int(row["open_ms"])): float(row["open"]) for row in ROWS}
     slippage = booked.postings[booked.postings["account"] == ACCOUNTS.index("slippage")]
     found = dict(zip(slippage["sequence"].tolist(), slippage["amount"].tolist(), strict=True))
@@ -105,18 +107,19 @@ def test_slippage_of_each_fill_is_booked_by_the_rate_that_held_then(tmp_path: Pa
         assert found[sequence] == pytest.approx(expected, rel=1e-6), (symbol, at_ms)
         numbers["after" if is_after else "before"] += 1
     assert min(numbers.values()) >= 5
-    assert [(booked.symbols[one["symbol"]], one["time_ms"], one["before"], one["after"]) for one in booked.changes] == [
-        (symbol, begin_ms, 0.0001, 0.001) for symbol in SYMBOLS
-    ]  # fmt: skip
+    assert [
+        (booked.symbols[one["symbol"]], one["time_ms"], one["before"], one["after"]) for one in booked.changes
+    ] == [(symbol, begin_ms, 0.0001, 0.001) for symbol in SYMBOLS]
     assert booked.curve_cash == booked.cash
     listing = next(each for each in LISTINGS if each.name == "changes")
     with Journal.read(tmp_path) as journal:
         newest = json.loads(page(listing, ListingQuery(limit=1), journal))
         rest = json.loads(page(listing, ListingQuery(cursor=newest["next"]), journal))
     rows = [*newest["rows"], *rest["rows"]]
-    assert [(row["symbol"], row["time_ms"], row["figure"], row["before"], row["after"], row["chapter"]) for row in rows] == [
-        (symbol, begin_ms, "slippage_rate", 0.0001, 0.001, "thin") for symbol in reversed(SYMBOLS)
-    ]  # fmt: skip
+    assert [
+        (row["symbol"], row["time_ms"], row["figure"], row["before"], row["after"], row["chapter"])
+        for row in rows
+    ] == [(symbol, begin_ms, "slippage_rate", 0.0001, 0.001, "thin") for symbol in reversed(SYMBOLS)]
 
 
 def test_a_chapter_without_a_mark_has_no_equity_after_it(state: Path, tmp_path: Path) -> None:
@@ -135,7 +138,7 @@ def test_a_chapter_without_a_mark_has_no_equity_after_it(state: Path, tmp_path: 
 
     assert first["equity_after"] == second["equity_before"] is not None
     assert second["equity_after"] is None
-    assert told(second, 2) == "chapter 'cross' from 2020-01-05 04:00: no mark of the account is kept yet"  # fmt: skip
+    assert told(second, 2) == "chapter 'cross' from 2020-01-05 04:00: no mark of the account is kept yet"
 
 
 @pytest.mark.asyncio

@@ -17,9 +17,14 @@ def test_it_sees_candles_settlements_and_models_and_nothing_of_the_account(tmp_p
     about = identity(signals={"use_ml": True, "retrain_every": "never", "use_smc": False})
     spec = from_then_on(about.spec, CLOSE_MS)
     events = [
-        ROWS[:100], Command(Action.PAUSE), NewModel(4, model_bytes(4)), ROWS[100:130],
-        Funding(int(ROWS["open_ms"][130]), 0, 1e-4, 100.0), Command(Action.SCALE, 0.5), ROWS[130:],
-    ]  # fmt: skip
+        ROWS[:100],
+        Command(Action.PAUSE),
+        NewModel(4, model_bytes(4)),
+        ROWS[100:130],
+        Funding(int(ROWS["open_ms"][130]), 0, 1e-4, 100.0),
+        Command(Action.SCALE, 0.5),
+        ROWS[130:],
+    ]
     with Journal.open(tmp_path, 0) as journal:
         for event in events:
             journal.commit([lambda j, e=event: j.add_input(encode(e), 0)])

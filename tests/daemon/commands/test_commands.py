@@ -42,9 +42,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_replay_prints_a_table_and_writes_a_result_that_verifies(
-    folder: Path, inside: Inside
-) -> None:
+def test_replay_prints_a_table_and_writes_a_result_that_verifies(folder: Path, inside: Inside) -> None:
     quick = ("--set", "signals.model=logistic")
     done = papertape("replay", "--tape", "SYNTH", "--out", "out", *quick, cwd=folder)
 
@@ -62,8 +60,13 @@ def test_replay_prints_a_table_and_writes_a_result_that_verifies(
     ):
         assert told in done.stdout
     assert {path.name for path in (folder / "out").iterdir()} == {
-        "result.json", "trades.parquet", "equity.parquet", "fills.parquet", "decisions.parquet", "report.html",
-    }  # fmt: skip
+        "result.json",
+        "trades.parquet",
+        "equity.parquet",
+        "fills.parquet",
+        "decisions.parquet",
+        "report.html",
+    }
 
     verified = inside("verify", "out", cwd=folder)
     assert verified.returncode == 0, verified.stdout
@@ -110,11 +113,7 @@ def test_json_is_one_document_and_equals_the_file(folder: Path, inside: Inside) 
         (("montecarlo", "--tape", "SYNTH", "--out", "."), 1, "--out '.': name a folder of its own"),
         (("prove",), 1, "name a --strategy or a --feature"),
         (("prove", "--feature", "ema_0"), 1, "not between 1 and 5000"),
-        (
-            ("prove", "--feature", "BTC/USDT:USDT:ema_12:first@4h"),
-            1,
-            "write ema_12:first, or prove",
-        ),
+        (("prove", "--feature", "BTC/USDT:USDT:ema_12:first@4h"), 1, "write ema_12:first, or prove"),
         (("verify", "nowhere"), 1, "not a result folder"),
         (("config", "check", "none.toml"), 1, "No such file"),
         (("tape", "check", "none.csv"), 1, "none.csv"),
@@ -140,9 +139,7 @@ def test_unwritable_place_is_one_sentence(folder: Path, inside: Inside) -> None:
     assert "could not be written" in done.stderr
 
 
-def test_prove_takes_a_tape_of_every_symbol_that_a_strategy_reads(
-    folder: Path, inside: Inside
-) -> None:
+def test_prove_takes_a_tape_of_every_symbol_that_a_strategy_reads(folder: Path, inside: Inside) -> None:
     Store(folder / "tapes").save(synthesize("regimes", 600, "1h", seed=5, symbol="AAA"))
     asked = ("prove", "--strategy", "tests.support.pair:Pair", "--candles", "200", "--cuts", "2")
 
@@ -169,9 +166,14 @@ def test_prove_says_ok_and_finds_a_leak(folder: Path, inside: Inside) -> None:
 
 def test_every_command_has_help_with_an_example() -> None:
     commands = [
-        ("demo",), ("replay",), ("verify",), ("prove",), ("config", "check"), ("config", "schema"),
+        ("demo",),
+        ("replay",),
+        ("verify",),
+        ("prove",),
+        ("config", "check"),
+        ("config", "schema"),
         *(("tape", name) for name in ("import", "check", "list", "resample", "synth")),
-    ]  # fmt: skip
+    ]
     for command in commands:
         done = CliRunner().invoke(app, [*command, "--help"])
 
@@ -209,9 +211,7 @@ class Slow:
 """
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_killing_a_replay_leaves_nothing_that_could_be_taken_for_a_result(
     folder: Path, number: signal.Signals, code: int
 ) -> None:
@@ -275,11 +275,7 @@ def test_a_full_disk_is_one_sentence_and_the_old_result_stays(folder: Path, insi
     before = (folder / "out/x/result.json").read_bytes()
 
     full = subprocess.run(
-        [
-            "/bin/sh",
-            "-c",
-            f'ulimit -f 20; exec "{sys.executable}" -m papertape.daemon.cli {" ".join(again)}',
-        ],
+        ["/bin/sh", "-c", f'ulimit -f 20; exec "{sys.executable}" -m papertape.daemon.cli {" ".join(again)}'],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

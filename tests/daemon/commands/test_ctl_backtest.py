@@ -56,9 +56,7 @@ async def talking(state: Path, how: str, talk: Callable[[str], None]) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_file_is_started_followed_and_listed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_file_is_started_followed_and_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAPERTAPE_TOKEN", TOKEN)
     file = tmp_path / "cross.toml"
     file.write_text('[strategy]\nname = "ema_cross"\n[data]\nstart = 2021-01-01\n')
@@ -109,8 +107,12 @@ async def test_what_does_not_end_well_is_told_with_exit_code_1_and_what_runs_is_
 async def test_a_result_is_shown_compared_and_fetched_whole(tmp_path: Path) -> None:
     report = {"sensitivity": False, "benchmarks": False, "random_draws": 0, "regimes": False}
     found = backtest(
-        synthesize("noise", 300, "1h"), strategy="ema_cross", use_ml=False, account={"sizing": "all_in"}, report=report
-    )  # fmt: skip
+        synthesize("noise", 300, "1h"),
+        strategy="ema_cross",
+        use_ml=False,
+        account={"sizing": "all_in"},
+        report=report,
+    )
     state = tmp_path / "state"
     journal_of(state, [walk(10, 1)])  # of what runs beside it
 
@@ -143,14 +145,18 @@ async def test_a_result_is_shown_compared_and_fetched_whole(tmp_path: Path) -> N
 
 
 def test_of_an_account_with_chapters_a_comparison_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = (
-        "its curve and figures are of several configurations, chapter 'a' from 2020-01-01 15:00 on"
-    )
+    told = "its curve and figures are of several configurations, chapter 'a' from 2020-01-01 15:00 on"
     curve = Curve(np.array([1, 9]), np.array([5.0, 10.0]))
     sides = [
-        Side(ComparedSide(source=source, name="", digest="", start_ms=1, end_ms=9, told=said), {}, {}, {}, curve)
+        Side(
+            ComparedSide(source=source, name="", digest="", start_ms=1, end_ms=9, told=said),
+            {},
+            {},
+            {},
+            curve,
+        )
         for source, said in (("1", ""), ("live", told))
-    ]  # fmt: skip
+    ]
     client = SimpleNamespace(compare_backtests=lambda number, other: compare(*sides))
     monkeypatch.setattr(ctl_backtest, "daemon_of", lambda *_, **__: nullcontext(client))
 

@@ -17,18 +17,23 @@ from papertape.daemon.monitoring.peers.answers import Peer, Peers, PeerState
 from tests.support.commands import invoke
 
 MODEL = ShadowModel(
-    attempt=3, version=2, is_in_force=False, since_ms=0, until_ms=1, rows=9, waiting=1, trades=1_204, net_return=-0.0312,
-    log_loss=0.7012, majority_log_loss=None,
-)  # fmt: skip
+    attempt=3,
+    version=2,
+    is_in_force=False,
+    since_ms=0,
+    until_ms=1,
+    rows=9,
+    waiting=1,
+    trades=1_204,
+    net_return=-0.0312,
+    log_loss=0.7012,
+    majority_log_loss=None,
+)
 SHADOW = ShadowView(policy="shadow", n_models=1, trades=1_204, net_return=-0.0312, models=(MODEL,))
 NOTHING = ShadowView(policy="", reason="this account uses no model")
 BUCKET = ReliabilityBucket(name="0.55-0.60", rows=1_500, stated=0.571, realised=None)
-SAID = CalibrationView(
-    reason="", since_ms=0, waiting=7, unknown=1_002, buckets=(BUCKET,), versions=()
-)
-LOST = Peer(
-    name="desk", url="http://127.0.0.1:1", state=PeerState.LOST, reason="nobody \x1b[2J answers"
-)
+SAID = CalibrationView(reason="", since_ms=0, waiting=7, unknown=1_002, buckets=(BUCKET,), versions=())
+LOST = Peer(name="desk", url="http://127.0.0.1:1", state=PeerState.LOST, reason="nobody \x1b[2J answers")
 
 
 @pytest.fixture
@@ -38,9 +43,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     class Daemon:
         def __getattr__(self, name: str) -> Any:
-            return lambda *asked, **query: (
-                answers[(name, *asked, *query.items())] if asked else answers[name]
-            )
+            return lambda *asked, **query: answers[(name, *asked, *query.items())] if asked else answers[name]
 
     monkeypatch.setattr(ctl_reading, "daemon_of", lambda *_, **__: nullcontext(Daemon()))
     return answers
@@ -81,18 +84,11 @@ def test_other_daemons_are_listed_with_what_is_wrong(said: dict[str, Any]) -> No
 
 def test_what_became_another_of_markets_is_listed_with_who_said_so(said: dict[str, Any]) -> None:
     at_ms = 1_795_428_931_000  # 2026-11-23 10:15:31 UTC
-    row = {
-        "input": 7,
-        "sequence": 1,
-        "time_ms": at_ms,
-        "symbol": "BTC[x]",
-        "place": 0,
-        "chapter": None,
-    }
+    row = {"input": 7, "sequence": 1, "time_ms": at_ms, "symbol": "BTC[x]", "place": 0, "chapter": None}
     rows = [
         {**row, "figure": "bracket_rate", "place": 1, "before": 0.01, "after": None},
         {**row, "figure": "tick_size", "before": 0.01, "after": 0.5, "chapter": "wider stop"},
-    ]  # fmt: skip
+    ]
     said["rows", "changes", 100] = rows
     said["rows", "changes", 1, ("symbol", "BTC[x]")] = rows[:1]
     said["rows", "changes", 2] = []

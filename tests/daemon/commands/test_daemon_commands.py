@@ -38,9 +38,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_verify_takes_a_state_directory(state: Path, tmp_path: Path) -> None:
-    assert invoke("verify", str(state)).startswith(
-        "equal: 20 inputs, their hash chain, every record"
-    )
+    assert invoke("verify", str(state)).startswith("equal: 20 inputs, their hash chain, every record")
     told = json.loads(invoke("verify", str(state), "--json"))
     assert told["is_equal"] is True
     assert told["difference"] is None
@@ -72,9 +70,7 @@ def test_journal_export_writes_tapes_that_replay(state: Path, tmp_path: Path) ->
     assert Path(saved).is_file()
 
 
-def test_a_changed_input_ends_with_the_exit_code_of_an_invariant(
-    state: Path, tmp_path: Path
-) -> None:
+def test_a_changed_input_ends_with_the_exit_code_of_an_invariant(state: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
     source, target = sqlite3.connect(state / "journal.db"), sqlite3.connect(copy / "journal.db")
@@ -155,9 +151,7 @@ def test_ctl_sends_commands_with_the_token_and_tells_refusals(
     assert json.loads(invoke("ctl", "status", "--url", url, "--json")) == {"sequence": 7}
     with pytest.raises(PapertapeError, match="commands/kill: the daemon is stopping"):
         invoke("ctl", "kill", "--url", url)
-    with pytest.raises(
-        PapertapeError, match="status 200 without JSON; something else answers there"
-    ):
+    with pytest.raises(PapertapeError, match="status 200 without JSON; something else answers there"):
         invoke("ctl", "flatten", "--url", url)
 
     assert api.asked[:3] == [

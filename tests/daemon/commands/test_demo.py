@@ -19,7 +19,7 @@ from tests.test_readme import ROOT, TEXT, is_shown
 FILE = ROOT / "replay" / "config" / "demo.toml"
 DEMO = load_config(FILE)
 # Of the sweep: what it may vary.
-KEYS = ["data.timeframe", "strategy.parameters.confidence_threshold", "strategy.parameters.target_atr"]  # fmt: skip
+KEYS = ["data.timeframe", "strategy.parameters.confidence_threshold", "strategy.parameters.target_atr"]
 
 
 def said() -> tuple[str, list[str]]:
@@ -45,9 +45,7 @@ def plateau_of(trials: pd.DataFrame) -> list[object]:
         table = part.pivot(index=KEYS[1], columns=KEYS[2], values="sharpe")
         values = table.to_numpy()
         for row, column in np.ndindex(values.shape):
-            near = np.sort(
-                values[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].ravel()
-            )
+            near = np.sort(values[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].ravel())
             means[timeframe, table.index[row], table.columns[column]] = near[:-1].mean()
     return list(max(means, key=lambda point: means[point]))
 
@@ -75,7 +73,9 @@ def test_the_sweep_that_is_named_chooses_what_the_demo_uses(tmp_path: Path, insi
     assert found["counts"] == {"done": len(trials)}
     assert [axis["key"] for axis in found["axes"]] == KEYS
     assert plateau_of(trials) == used()
-    assert re.findall(r"\d+(?= trials)", words) == re.findall(r"None of the (\d+)", words) == [str(len(trials))]  # fmt: skip
+    assert (
+        re.findall(r"\d+(?= trials)", words) == re.findall(r"None of the (\d+)", words) == [str(len(trials))]
+    )
     assert found["verdict"]["superior"] == 0  # "None of the 84"
 
 

@@ -33,9 +33,7 @@ def test_json_has_every_row() -> None:
     assert values["is_fine"]
 
 
-def test_a_gate_that_lets_noise_pass_too_often_ends_with_exit_code_1(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_gate_that_lets_noise_pass_too_often_ends_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
     bad = GateRow("mirrored", 0.5, 720, 12, 400, 60, 0.15, is_fine=False)
     monkeypatch.setattr(command, "gate_study", lambda *_: iter([bad]))
 

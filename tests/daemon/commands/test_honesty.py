@@ -29,8 +29,14 @@ def test_quick_prints_every_row_and_ends_with_0_without_loading_torch() -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    for words in ("random walk, logistic", "edge of 63.1%", "labels shuffled", "purge and embargo",
-                  "18 rows in", "every row is as it should be"):  # fmt: skip
+    for words in (
+        "random walk, logistic",
+        "edge of 63.1%",
+        "labels shuffled",
+        "purge and embargo",
+        "18 rows in",
+        "every row is as it should be",
+    ):
         assert words in done.stdout
 
 

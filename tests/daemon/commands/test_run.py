@@ -24,12 +24,8 @@ from papertape.replay.tapes.store import Tape
 from papertape.replay.tapes.synthetic import synthesize
 from tests.support.helpers import needs_torch
 
-pytest.importorskip(
-    "papertape.replay.exchange", reason="the local exchange is not in this checkout"
-)
-pytest.importorskip(
-    "papertape.daemon.feeds.delta.feed", reason="Delta's feed is not in this checkout"
-)
+pytest.importorskip("papertape.replay.exchange", reason="the local exchange is not in this checkout")
+pytest.importorskip("papertape.daemon.feeds.delta.feed", reason="Delta's feed is not in this checkout")
 
 N = 70
 
@@ -44,9 +40,15 @@ def tapes() -> list[Tape]:
 
 def account(state: Path, *changes: str) -> Identity:
     values = [
-        "live.venue=sim", "live.candles=poll", "live.history_bars=0", f"daemon.state={state}", "strategy.name=ema_cross",
-        "strategy.parameters.fast=3", "strategy.parameters.slow=8", "account.sizing=fraction",
-    ]  # fmt: skip
+        "live.venue=sim",
+        "live.candles=poll",
+        "live.history_bars=0",
+        f"daemon.state={state}",
+        "strategy.name=ema_cross",
+        "strategy.parameters.fast=3",
+        "strategy.parameters.slow=8",
+        "account.sizing=fraction",
+    ]
     return sim_identity(load_config(None, [*values, *changes]), tapes())
 
 
@@ -68,14 +70,11 @@ def replayed(about: Identity, state: Path) -> str:
 
 def received(state: Path) -> Any:
     with Journal.read(state) as journal:
-        return np.concatenate(
-            [found.event for found in journal.inputs() if found.kind == "candles"]
-        )
+        return np.concatenate([found.event for found in journal.inputs() if found.kind == "candles"])
 
 
 @pytest.mark.parametrize(
-    "change",
-    ["market.leverage=5", "market.brackets=[{up_to=5e4, leverage=5, maintenance_rate=0.01}]"],
+    "change", ["market.leverage=5", "market.brackets=[{up_to=5e4, leverage=5, maintenance_rate=0.01}]"]
 )
 def test_a_market_that_cannot_be_leaves_no_folder(tmp_path: Path, change: str) -> None:
     with pytest.raises(ConfigError, match="a spot market has no margin"):
@@ -92,9 +91,7 @@ def test_live_through_sockets_is_the_replay_of_the_tape(tmp_path: Path) -> None:
     rows = received(tmp_path)
     for index, tape in enumerate(tapes()):
         mine = rows[(rows["symbol"] == index) & (rows["volume"] > 0.0)]
-        _, here, there = np.intersect1d(
-            mine["open_ms"], tape.candles["open_ms"], return_indices=True
-        )
+        _, here, there = np.intersect1d(mine["open_ms"], tape.candles["open_ms"], return_indices=True)
         assert len(here) == len(mine) > N - 5
         for name in ("open", "high", "low", "close"):
             assert mine[name][here].tolist() == tape.candles[name][there].tolist()
@@ -146,11 +143,20 @@ def test_the_training_process_works_beside_the_local_exchange(tmp_path: Path) ->
     """Nothing stands in: the exchange's time stands still while the real process trains."""
     tape = synthesize("regimes", 930, "1m", seed=3, symbol="S3USD")
     changes = [
-        "live.venue=sim", "live.candles=poll", "live.history_bars=0", f"daemon.state={tmp_path}", "signals.use_smc=false",
-        "signals.model=cnn_lstm", "signals.retrain_every=300m", "learning.window_days=0.35",
-        "learning.gate_days=0.1", "learning.horizon_bars=4", "learning.epochs=2",
-        "learning.sizes={hidden=4,channels=4}", "drift.check_bars=24",
-    ]  # fmt: skip
+        "live.venue=sim",
+        "live.candles=poll",
+        "live.history_bars=0",
+        f"daemon.state={tmp_path}",
+        "signals.use_smc=false",
+        "signals.model=cnn_lstm",
+        "signals.retrain_every=300m",
+        "learning.window_days=0.35",
+        "learning.gate_days=0.1",
+        "learning.horizon_bars=4",
+        "learning.epochs=2",
+        "learning.sizes={hidden=4,channels=4}",
+        "drift.check_bars=24",
+    ]
     about = sim_identity(load_config(None, changes), [tape])
     news: list[News] = []
 

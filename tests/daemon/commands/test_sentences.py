@@ -56,9 +56,7 @@ def taken() -> Iterator[int]:
         yield other.getsockname()[1]
 
 
-def command(
-    *arguments: str, cwd: Path, limit: int | None = None
-) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, cwd: Path, limit: int | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, its files limited to so many bytes."""
 
     def limited() -> None:
@@ -67,8 +65,13 @@ def command(
 
     return subprocess.run(
         [sys.executable, "-m", "papertape.daemon.cli", *arguments],
-        cwd=cwd, capture_output=True, text=True, timeout=120, preexec_fn=limited, check=False,
-    )  # fmt: skip
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=limited,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,9 +83,7 @@ def command(
     ],
     ids=["sim", "run"],
 )  # fmt: skip
-def test_a_port_that_is_taken(
-    words: tuple[str, ...], setting: str, taken: int, tmp_path: Path
-) -> None:
+def test_a_port_that_is_taken(words: tuple[str, ...], setting: str, taken: int, tmp_path: Path) -> None:
     last = f"daemon.port={taken}" if words[0] == "run" else str(taken)
 
     done = command(*words, last, cwd=tmp_path)
@@ -108,14 +109,23 @@ async def test_an_exchange_that_cannot_listen_leaves_nothing_behind(taken: int) 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OSError(errno.EFBIG, "File too large", "a.nbi"), "a.nbi: file too large; raise the limit on the size of files (ulimit -f)"),
-        (OSError(errno.EFBIG, "File too large"), "file too large; raise the limit on the size of files (ulimit -f)"),
-        (OSError(errno.EMFILE, "Too many open files"), "too many open files; raise the limit on open files (ulimit -n)"),
+        (
+            OSError(errno.EFBIG, "File too large", "a.nbi"),
+            "a.nbi: file too large; raise the limit on the size of files (ulimit -f)",
+        ),
+        (
+            OSError(errno.EFBIG, "File too large"),
+            "file too large; raise the limit on the size of files (ulimit -f)",
+        ),
+        (
+            OSError(errno.EMFILE, "Too many open files"),
+            "too many open files; raise the limit on open files (ulimit -n)",
+        ),
         (OSError(errno.EIO, "Input/output error", "x"), "x: input/output error"),
         (OSError("no reason"), "no reason"),
         (OSError(), "oserror"),
     ],
-)  # fmt: skip
+)
 def test_whatever_the_system_refuses(error: OSError, said: str) -> None:
     assert cli._sentence(error) == said
 
@@ -160,17 +170,17 @@ main()
     [
         "typer",
         "rich",
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("numba", "papertape.replay.exchange")
-        ),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("numba", "papertape.replay.exchange")),
     ],
 )
 def test_an_interrupt_while_a_command_is_loaded(module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED.format(module=module)],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
     assert done.stderr == "papertape: interrupted; nothing was written\n"
     assert done.returncode == 130
@@ -184,15 +194,16 @@ def wait_for_line(stream: Any, start: str) -> str:
     raise AssertionError(f"no line starts with {start!r}")
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_the_local_exchange_stops_when_told_to(number: signal.Signals, tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "papertape.daemon.cli", "sim"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    ) as process:  # fmt: skip
+    ) as process:
         assert process.stdout is not None
         wait_for_line(process.stdout, "legacy_url")
         wait_for_line(process.stdout, "BTCUSDT until")
@@ -206,9 +217,7 @@ def test_the_local_exchange_stops_when_told_to(number: signal.Signals, tmp_path:
 
 
 @pytest.mark.asyncio
-async def test_an_interrupt_at_the_terminal_does_not_reach_the_audit_process(
-    tmp_path: Path,
-) -> None:
+async def test_an_interrupt_at_the_terminal_does_not_reach_the_audit_process(tmp_path: Path) -> None:
     """Ctrl-C goes to every process of the terminal's group; the child answered it with a traceback."""
     auditor = Auditor(tmp_path)
     process = await auditor._child()
@@ -273,16 +282,12 @@ def test_a_fault_of_ours_in_a_request_keeps_its_traceback(logged: io.StringIO) -
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(
-    ("venue", "ask"), [("delta", "_delta_identity"), ("kraken", "_ccxt_identity")]
-)
+@pytest.mark.parametrize(("venue", "ask"), [("delta", "_delta_identity"), ("kraken", "_ccxt_identity")])
 async def test_a_venue_that_is_away_at_the_start_is_waited_for(
     venue: str, ask: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     about = identity(daemon={"state": str(tmp_path)})
-    config = about.config.model_copy(
-        update={"live": about.config.live.model_copy(update={"venue": venue})}
-    )
+    config = about.config.model_copy(update={"live": about.config.live.model_copy(update={"venue": venue})})
     answers: list[Any] = [RestUnavailable("no route"), RestUnavailable("busy"), about]
     told: list[str] = []
 
@@ -296,9 +301,7 @@ async def test_a_venue_that_is_away_at_the_start_is_waited_for(
     monkeypatch.setattr(Backoff, "pause_s", lambda *_: 0.0)
 
     assert await live_identity(config, told.append) is about
-    assert told == [
-        f"{venue} cannot be reached and is waited for: {why}" for why in ("no route", "busy")
-    ]
+    assert told == [f"{venue} cannot be reached and is waited for: {why}" for why in ("no route", "busy")]
 
     answers[:] = [RestRefused("no such symbol")]
     with pytest.raises(RestRefused):
@@ -319,11 +322,14 @@ async def test_a_ccxt_venue_that_cannot_be_reached_is_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("product", "said"),
     [
-        (Product("BTCUSD"), "BTCUSD: the venue says that its tick_size is 0, which is none; markets.BTCUSD.tick_size sets"),
+        (
+            Product("BTCUSD"),
+            "BTCUSD: the venue says that its tick_size is 0, which is none; markets.BTCUSD.tick_size sets",
+        ),
         (Product("BTCUSD", tick_size=0.5, contract_value=0.0), "that its contract_value is 0, which is none"),
         (Product("BTCUSD", tick_size=0.5, is_inverse=True), "BTCUSD is an inverse contract"),
     ],
-)  # fmt: skip
+)
 def test_a_contract_that_cannot_be_traded_is_a_sentence(product: Product, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         refuse_contract(make_config({}), "BTCUSD", product)
@@ -341,7 +347,7 @@ def test_an_account_does_not_open_without_leverage_tiers_that_the_venue_has(
             live={"venue": "okx", "symbols": ("BTC/USDT",)}, daemon={"state": str(tmp_path)}, market=market
         ).config
         for market in ({}, {"leverage": 5.0, "maintenance_rate": 0.02})
-    )  # fmt: skip
+    )
     monkeypatch.setattr(Backoff, "pause_s", lambda *_: 0.0)
 
     async def main() -> Any:
@@ -378,15 +384,10 @@ def test_brackets_in_names_of_files_are_no_markup(tmp_path: Path, inside: Inside
     assert inside("config", "check", "[/b].toml", cwd=tmp_path).stdout == "[/b].toml: fine\n"
     assert inside("tape", "list", "--store", "[/x]", cwd=tmp_path).stdout.startswith("[/x]: no ")
     listed = inside("tape", "list", cwd=tmp_path).stdout
-    assert [line.split()[0] for line in listed.splitlines()[1:3]] == [
-        "A[red]_1h",
-        "synthetic_A[red]_1h",
-    ]
+    assert [line.split()[0] for line in listed.splitlines()[1:3]] == ["A[red]_1h", "synthetic_A[red]_1h"]
 
 
-def test_brackets_in_what_was_observed_or_studied_are_no_markup(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_brackets_in_what_was_observed_or_studied_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     _show([Finding("machine", "room", "1 GiB", "2 GiB at /[/x]", FindingStatus.OK)], as_json=False)
     symbol = {"symbol": "A[/x]", "timeframe": "1h", "kind": "gap", "scale": "", "horizon_bars": 4}
     figures = [

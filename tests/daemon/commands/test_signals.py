@@ -30,18 +30,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_features_writes_columns_and_events_that_the_engine_says(
-    folder: Path, inside: Inside
-) -> None:
+def test_features_writes_columns_and_events_that_the_engine_says(folder: Path, inside: Inside) -> None:
     asked = ("--feature", "rsi_14", "--feature", "macd")
     done = inside("features", "--tape", "SYNTH", *asked, "--out", "seen", cwd=folder)
 
     assert done.returncode == 0, done.stderr
     assert "seen/features.parquet: 4 columns at 3,000 candles" in done.stdout
-    assert {path.name for path in (folder / "seen").iterdir()} == {
-        "features.parquet",
-        "events.parquet",
-    }
+    assert {path.name for path in (folder / "seen").iterdir()} == {"features.parquet", "events.parquet"}
     columns = pd.read_parquet(folder / "seen/features.parquet")
     np.testing.assert_array_equal(columns["rsi_14"], evaluate("rsi_14", TAPE.candles)[0])
     assert list(columns)[:3] == ["bar", "time", "known_time"]
@@ -126,12 +121,7 @@ def test_study_prints_its_rules_and_writes_every_row(folder: Path, inside: Insid
     )
 
     assert done.returncode == 0, done.stderr
-    for told in (
-        "excess (95 %)",
-        "false-discovery rate",
-        "open of the candle after",
-        "s/study.parquet",
-    ):
+    for told in ("excess (95 %)", "false-discovery rate", "open of the candle after", "s/study.parquet"):
         assert told in done.stdout
     table = pd.read_parquet(folder / "s/study.parquet")
     assert set(table["horizon_bars"]) == {4}
@@ -142,9 +132,7 @@ def test_study_prints_its_rules_and_writes_every_row(folder: Path, inside: Insid
 
 def test_study_of_several_timeframes_is_one_json_document(folder: Path, inside: Inside) -> None:
     arguments = ("--timeframe", "1h", "--timeframe", "4h", "--horizon", "2", "--horizon", "8")
-    done = inside(
-        "study", "--tape", "SYNTH", *arguments, "--resamples", "100", "--json", cwd=folder
-    )
+    done = inside("study", "--tape", "SYNTH", *arguments, "--resamples", "100", "--json", cwd=folder)
 
     told = json.loads(done.stdout)
     assert [tape["candles"] for tape in told["tapes"]] == [3_000, 750]
@@ -155,9 +143,7 @@ def test_study_of_several_timeframes_is_one_json_document(folder: Path, inside: 
     assert json.loads((folder / "results/study/study.json").read_text()) == told
 
 
-def test_study_of_series_says_of_each_whether_it_adds_anything(
-    folder: Path, inside: Inside
-) -> None:
+def test_study_of_series_says_of_each_whether_it_adds_anything(folder: Path, inside: Inside) -> None:
     closes = TAPE.candles["open_ms"] + HOUR_MS
     ratios = np.exp(np.random.default_rng(2).normal(size=len(closes)) * 0.1)
     rates = np.random.default_rng(3).normal(0.0, 1e-5, len(closes[7::8]))
@@ -168,12 +154,12 @@ def test_study_of_series_says_of_each_whether_it_adds_anything(
     done = inside(*asked, cwd=folder)
 
     assert done.returncode == 0, done.stderr
-    for told in ("SYNTH 1h funding: adds nothing after costs of 10 bps in 2 tests", "paid by every outcome"):  # fmt: skip
+    for told in ("SYNTH 1h funding: adds nothing after costs of 10 bps in 2 tests", "paid by every outcome"):
         assert told in done.stdout
     told = json.loads(inside(*asked, "--json", cwd=folder).stdout)
     assert [one["series"] for one in told["series"]] == ["funding", "long_short_ratio"]
     assert told["summary"]["tested"] == sum(one["tests"] for one in told["series"]) == 4
-    paths = {"long_short_ratio": {"SYNTH": folder / "ratio.csv"}, "funding": {"SYNTH": folder / "rates.csv"}}  # fmt: skip
+    paths = {"long_short_ratio": {"SYNTH": folder / "ratio.csv"}, "funding": {"SYNTH": folder / "rates.csv"}}
     table = papertape.study(TAPE, horizons=(4,), resamples=100, **paths)
     pd.testing.assert_frame_equal(table, pd.read_parquet(folder / told["file"]))
 
@@ -197,28 +183,16 @@ def test_one_symbol_of_two_venues_is_told_apart(folder: Path, inside: Inside) ->
             "write --tape BTC/USDT:USDT --timeframe 4h --feature ema_12:first and join the files on known_time",
         ),
         (("features", "--tape", "SYNTH"), 2, "--out"),
-        (
-            ("features", "--tape", "SYNTH", "--timeframe", "7h", "--out", "x"),
-            1,
-            "unknown timeframe",
-        ),
+        (("features", "--tape", "SYNTH", "--timeframe", "7h", "--out", "x"), 1, "unknown timeframe"),
         (("features", "--tape", "SYNTH", "--timeframe", "30m", "--out", "x"), 1, "no multiple"),
         (("features", "--tape", "SYNTH", "--out", "file/x"), 1, "cannot be written"),
         (("study", "--tape", "SYNTH", "--horizon", "0"), 1, "must be 1 bar or more"),
         (("study", "--tape", "SYNTH", "--resamples", "5"), 1, "fewer than 100"),
         (("study", "--tape", "SYNTH", "--rate", "2"), 1, "not between 0 and 1"),
         (("study", "--tape", "SYNTH", "--tape", "SYNTH"), 1, "twice"),
-        (
-            ("study", "--tape", "SYNTH", "--series", "funding=x.csv"),
-            1,
-            "like funding.BTCUSDT=funding.csv",
-        ),
+        (("study", "--tape", "SYNTH", "--series", "funding=x.csv"), 1, "like funding.BTCUSDT=funding.csv"),
         (("study", "--tape", "SYNTH", "--series", "fundin.SYNTH=x"), 1, "did you mean 'funding'?"),
-        (
-            ("study", "--tape", "SYNTH", "--series", "funding.SYN=tapes"),
-            1,
-            "no tape has that symbol",
-        ),
+        (("study", "--tape", "SYNTH", "--series", "funding.SYN=tapes"), 1, "no tape has that symbol"),
         (("study", "--tape", "SYNTH", *2 * ("--series", "mark.SYNTH=x")), 1, "named twice"),
     ],
 )

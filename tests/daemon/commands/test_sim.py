@@ -91,16 +91,7 @@ def test_without_a_tape_it_streams_the_embedded_sample() -> None:
 
 
 def test_a_client_of_another_process_reads_and_plants_a_fault(tape: str) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "papertape.daemon.cli",
-        "sim",
-        "--tape",
-        tape,
-        "--history",
-        "10",
-    ]
+    command = [sys.executable, "-m", "papertape.daemon.cli", "sim", "--tape", tape, "--history", "10"]
     with subprocess.Popen(
         [*command, "--now", "--json"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -33,10 +33,14 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     rows["time"] = pd.to_datetime(rows["open_ms"], unit="ms", utc=True)
     frame = rows.set_index("time")[["open", "high", "low", "close", "volume"]]
     found = backtest(
-        frame, strategy="ema_cross", use_ml=False, account={"sizing": "fraction", "leverage_cap": 5.0, "fixed_fraction": 2.0},
-        market={"kind": "perpetual", "leverage": 5.0, "tick_size": 0.01}, funding={"TABLE": folder / "funding.csv"},
+        frame,
+        strategy="ema_cross",
+        use_ml=False,
+        account={"sizing": "fraction", "leverage_cap": 5.0, "fixed_fraction": 2.0},
+        market={"kind": "perpetual", "leverage": 5.0, "tick_size": 0.01},
+        funding={"TABLE": folder / "funding.csv"},
         report={"sensitivity": False, "random_draws": 0},
-    )  # fmt: skip
+    )
     return found, found.save(folder / "out")
 
 
@@ -57,7 +61,7 @@ def test_a_result_balances_and_is_written(result: tuple[Any, Path], tmp_path: Pa
     assert accounts["funding"]["balance"] == pytest.approx(found.trades["funding"].sum(), abs=1e-6)
     earned = accounts["result"]["balance"] + accounts["spread"]["balance"]
     earned += accounts["slippage"]["balance"] + accounts["grid"]["balance"]
-    assert -earned == pytest.approx((closed["pnl"] + closed["fees"] + closed["funding"]).sum(), abs=1e-6)  # fmt: skip
+    assert -earned == pytest.approx((closed["pnl"] + closed["fees"] + closed["funding"]).sum(), abs=1e-6)
     assert told["cash"] == pytest.approx(found.equity["cash"].iloc[-1], abs=1e-9)
     assert told["difference"] == 0.0
     assert sum(sums["balance"] for sums in accounts.values()) == pytest.approx(0.0, abs=1e-6)
@@ -139,10 +143,13 @@ def test_what_does_not_balance_stops(result: tuple[Any, Path], tmp_path: Path) -
     ("make", "message"),
     [
         (lambda folder: None, "not a result folder"),
-        (lambda folder: (folder / "result.json").write_text('{"format": 1}'), "lacks what a statement needs: 'config'"),
+        (
+            lambda folder: (folder / "result.json").write_text('{"format": 1}'),
+            "lacks what a statement needs: 'config'",
+        ),
         (lambda folder: (folder / "journal.db").write_bytes(b""), "journal.db"),
     ],
-)  # fmt: skip
+)
 def test_what_is_none_is_one_sentence(make: Any, message: str, tmp_path: Path) -> None:
     make(tmp_path)
 

@@ -38,9 +38,7 @@ def tape(*arguments: object) -> Result:
     return done
 
 
-def put_table(
-    folder: Path, name: str = "binance-spot_BTCUSDT_1h.csv", n: int = 48, **change: str
-) -> Path:
+def put_table(folder: Path, name: str = "binance-spot_BTCUSDT_1h.csv", n: int = 48, **change: str) -> Path:
     """Write hourly candles; `change` replaces the volume of a row, named `row12`."""
     lines = ["open_time,open,high,low,close,volume"]
     for i in range(n):
@@ -82,9 +80,7 @@ def test_import_in_json_says_what_was_stored(tmp_path: Path) -> None:
     assert made["quality"]["repairs"]["dropped"] == 0
 
 
-def test_files_of_several_markets_become_several_tapes_and_parts_of_one_are_joined(
-    tmp_path: Path,
-) -> None:
+def test_files_of_several_markets_become_several_tapes_and_parts_of_one_are_joined(tmp_path: Path) -> None:
     whole = put_table(tmp_path, "binance-spot_BTCUSDT_1h_a.csv").read_text(encoding="utf-8")
     lines = whole.splitlines(keepends=True)
     first = tmp_path / "binance-spot_ETHUSDT_1h_a.csv"

@@ -56,16 +56,11 @@ def make_delta() -> Handler:
 def test_history_comes_into_the_store_and_a_second_time_only_what_is_missing() -> None:
     with serving_beside(make_delta) as url:
         first = fetch("BTCUSD", "--start", "2026-01-03", "--end", "2026-01-04", "--rest-url", url)
-        again = fetch(
-            "BTCUSD", "--start", "2026-01-02", "--end", "2026-01-05", "--rest-url", url, "--json"
-        )
+        again = fetch("BTCUSD", "--start", "2026-01-02", "--end", "2026-01-05", "--rest-url", url, "--json")
     tape = Store().find("delta-india_BTCUSD_1h")
     made = json.loads(again.output)
 
-    assert (
-        "delta-india_BTCUSD_1h · 1h · 48 candles · 2026-01-03 00:00 … 2026-01-04 23:00"
-        in first.output
-    )
+    assert "delta-india_BTCUSD_1h · 1h · 48 candles · 2026-01-03 00:00 … 2026-01-04 23:00" in first.output
     assert "48 of them new" in first.output
     assert (made["new_candles"], made["rows"]) == (48, 96)
     assert made["sha256"] == tape.sha256
@@ -107,9 +102,7 @@ def test_until_now_means_the_last_candle_that_is_over() -> None:
 def test_an_unknown_symbol_is_refused_with_the_nearest_and_nothing_is_stored() -> None:
     with (
         serving_beside(make_delta) as url,
-        pytest.raises(
-            DataError, match=r"delta-india does not list 'BTCUSC': did you mean 'BTCUSD'\?"
-        ),
+        pytest.raises(DataError, match=r"delta-india does not list 'BTCUSC': did you mean 'BTCUSD'\?"),
     ):
         fetch("BTCUSC", "--start", "2026-01-03", "--rest-url", url)
 
@@ -119,15 +112,7 @@ def test_an_unknown_symbol_is_refused_with_the_nearest_and_nothing_is_stored() -
 def test_another_venue_through_the_library() -> None:
     with serving_beside(lambda: BinanceServer(WallClock(), ["BTCUSDT"]).handle) as url:
         done = fetch(
-            "BTCUSDT",
-            "--venue",
-            "binance",
-            "--start",
-            "2026-01-03",
-            "--end",
-            "2026-01-03",
-            "--rest-url",
-            url,
+            "BTCUSDT", "--venue", "binance", "--start", "2026-01-03", "--end", "2026-01-03", "--rest-url", url
         )
 
     tape = Store().find("binance-spot_BTCUSDT_1h")
@@ -140,31 +125,11 @@ def test_another_venue_through_the_library() -> None:
     [
         (("BTC USD", "--start", "2026-01-01"), DataError, "is no symbol"),
         (("BTCUSD", "--start", "yesterday"), DataError, "write 2023-01-31"),
-        (
-            ("BTCUSD", "--start", "2026-02-01", "--end", "2026-01-01"),
-            DataError,
-            "is before --start",
-        ),
-        (
-            ("BTCUSD", "--start", "2026-01-01", "--timeframe", "7m"),
-            DataError,
-            "unknown timeframe '7m'",
-        ),
-        (
-            ("BTCUSD", "--start", "2026-01-01", "--venue", "delte"),
-            ConfigError,
-            "did you mean 'delta'",
-        ),
-        (
-            ("BTCUSD", "--start", "2026-01-01", "--profile", "indi"),
-            ConfigError,
-            "did you mean 'india'",
-        ),
-        (
-            ("BTCUSD", "--start", "2026-01-01", "--fallback", "binanc"),
-            ConfigError,
-            "mean 'binance'",
-        ),
+        (("BTCUSD", "--start", "2026-02-01", "--end", "2026-01-01"), DataError, "is before --start"),
+        (("BTCUSD", "--start", "2026-01-01", "--timeframe", "7m"), DataError, "unknown timeframe '7m'"),
+        (("BTCUSD", "--start", "2026-01-01", "--venue", "delte"), ConfigError, "did you mean 'delta'"),
+        (("BTCUSD", "--start", "2026-01-01", "--profile", "indi"), ConfigError, "did you mean 'india'"),
+        (("BTCUSD", "--start", "2026-01-01", "--fallback", "binanc"), ConfigError, "mean 'binance'"),
         (("BTCUSD", "--start", "2026-01-01", "--rest-url", "local"), ConfigError, "is not an http"),
     ],
 )

@@ -100,9 +100,7 @@ def test_a_model_of_a_tape_goes_through_the_gate_into_the_store() -> None:
     assert list((store.folder / ".training").iterdir()) == [beside]
 
 
-def test_a_model_that_the_disk_does_not_take_is_not_trained_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_model_that_the_disk_does_not_take_is_not_trained_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it had come to was removed before it was kept."""
 
     def full(*_: object) -> int:
@@ -119,9 +117,7 @@ def test_a_model_that_the_disk_does_not_take_is_not_trained_again(
     assert not kept.exists()
 
 
-def test_the_same_training_in_two_shells_is_refused_to_the_second(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_same_training_in_two_shells_is_refused_to_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
     def second(folder: Path) -> None:
         monkeypatch.setattr(train_module, "run_attempt", attempt_here)
         with pytest.raises(DataError, match="another process is at this training; wait for its"):
@@ -207,12 +203,7 @@ def test_a_model_of_a_daemon_goes_into_the_store_of_its_state(tmp_path: Path) ->
 
 def test_fresh_candles_are_fetched_first() -> None:
     # The small venue's volume is the same in every hour, and six hours later its price is where it was.
-    read = (
-        "--set",
-        'signals.model_features=["rsi_14", "log_return_1"]',
-        "--set",
-        "learning.horizon_bars=4",
-    )
+    read = ("--set", 'signals.model_features=["rsi_14", "log_return_1"]', "--set", "learning.horizon_bars=4")
     asked = ("--fresh", "BTCUSDT", "--days", 80, "--venue", "binance")
     with serving_beside(lambda: BinanceServer(WallClock(), ["BTCUSDT"]).handle) as url:
         done = train(*asked, "--rest-url", url, *read)
@@ -252,9 +243,7 @@ def test_windows_stand_beside_their_baselines() -> None:
     assert "of 2 windows tried: log-loss surely below both baselines with none" in shown
 
 
-def test_train_from_python_is_the_same_training_with_its_baselines_beside_it(
-    tmp_path: Path,
-) -> None:
+def test_train_from_python_is_the_same_training_with_its_baselines_beside_it(tmp_path: Path) -> None:
     sections = {"learning": {"horizon_bars": 6}}
     found = front.train(
         "SYNTH", model="logistic", days_back=60, use_smc=False, store=tmp_path / "own", **sections
@@ -303,13 +292,9 @@ def test_windows_from_python_are_those_of_the_command() -> None:
     assert len(found) == 2 * 3
 
 
-def test_without_torch_a_network_is_refused_with_the_way_to_get_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_without_torch_a_network_is_refused_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails as if it were not there
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
-        "optional-dependencies"
-    ]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
     with pytest.raises(DataError) as refused:
         papertape("train", *SHORT, "--set", "signals.use_smc=false", "--tape", "SYNTH")

@@ -22,14 +22,19 @@ from papertape.replay.tapes.store import Store, Tape
 from tests.support.helpers import START_MS, random_candles
 from tests.support.loopback import in_virtual_time
 
-venue_room = pytest.importorskip(
-    "papertape.replay.exchange", reason="the local exchange is not there"
-)
+venue_room = pytest.importorskip("papertape.replay.exchange", reason="the local exchange is not there")
 
 NOW_MS = START_MS + 3_000 * MINUTE_MS + 31_000
 REST_FAULTS = (
-    "rest_429", "rest_500", "rest_502", "rest_503", "rest_timeout", "rest_slow", "rest_truncated", "down",
-)  # fmt: skip
+    "rest_429",
+    "rest_500",
+    "rest_502",
+    "rest_503",
+    "rest_timeout",
+    "rest_slow",
+    "rest_truncated",
+    "down",
+)
 
 
 def tapes() -> list[Tape]:
@@ -62,8 +67,7 @@ def same(rows: Rows, tape: Tape, last_ms: int) -> bool:
     """Return whether candles are a tape's, volumes to what contracts can say."""
     truth = tape.candles[tape.candles["open_ms"] <= last_ms][-len(rows) :]
     prices = all(
-        np.array_equal(rows[name], truth[name])
-        for name in ("open_ms", "open", "high", "low", "close")
+        np.array_equal(rows[name], truth[name]) for name in ("open_ms", "open", "high", "low", "close")
     )
     return prices and len(truth) == len(rows)
 
@@ -119,10 +123,7 @@ def test_a_download_through_faults_is_the_tape(tmp_path: Path) -> None:
 def examine(minutes: float = 4.0, **options: Any) -> dict[str, Finding]:
     async def body(venue: Any, clock: Clock) -> list[Finding]:
         profile = find_profile(
-            "india",
-            rest_url=venue.rest_url,
-            compact_url=venue.compact_url,
-            legacy_url=venue.legacy_url,
+            "india", rest_url=venue.rest_url, compact_url=venue.compact_url, legacy_url=venue.legacy_url
         )
         exam = Exam(profile, thin="THINUSD", minutes=minutes, is_required=True)
         with Fixtures(None) as fixtures:
@@ -161,8 +162,7 @@ def test_every_answer_to_an_open_question_is_told_and_none_is_a_failure(
 
 
 @pytest.mark.parametrize(
-    "kind",
-    ["abort", "close", "half_open", "silence", "garbage", "rest_503", "delisting", "never_ack"],
+    "kind", ["abort", "close", "half_open", "silence", "garbage", "rest_503", "delisting", "never_ack"]
 )
 def test_a_venue_in_trouble_is_examined_to_the_end(kind: str) -> None:
     found = examine(faults=venue_room.Faults.single(kind, NOW_MS + 60_000))

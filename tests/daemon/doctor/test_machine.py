@@ -33,10 +33,7 @@ Change = Callable[[DeltaStreams], None]
 
 
 def examine(
-    change: Change = lambda venue: None,
-    record: Path | None = None,
-    start_ms: int = START_MS,
-    **options: Any,
+    change: Change = lambda venue: None, record: Path | None = None, start_ms: int = START_MS, **options: Any
 ) -> dict[str, Finding]:
     """Examine a scripted venue in virtual time; return the findings by row."""
 
@@ -70,9 +67,7 @@ def failed(found: dict[str, Finding]) -> set[str]:
 def test_a_venue_as_expected_passes_every_row_that_four_minutes_can_show() -> None:
     found = examine()
 
-    assert {row for row, s in statuses(found).items() if s == "not run"} == {
-        "9", "11", "12", "14", "15",
-    }  # fmt: skip
+    assert {row for row, s in statuses(found).items() if s == "not run"} == {"9", "11", "12", "14", "15"}
     assert not failed(found)
     assert set(QUESTIONS) <= set(found)
     assert "on every frame of BTCUSD 1m" in found["1"].observed
@@ -97,9 +92,7 @@ def test_a_venue_as_expected_passes_every_row_that_four_minutes_can_show() -> No
         (lambda v: setattr(v, "cap", 1234), "7", "1235 of 5000 bars"),
     ],
 )
-def test_what_is_only_different_is_told_and_is_no_failure(
-    change: Change, row: str, told: str
-) -> None:
+def test_what_is_only_different_is_told_and_is_no_failure(change: Change, row: str, told: str) -> None:
     found = examine(change)
 
     assert found[row].status is FindingStatus.DIFFERS
@@ -184,8 +177,11 @@ def test_frames_and_answers_are_recorded_as_they_came(tmp_path: Path) -> None:
     answers = [json.loads(path.read_text()) for path in sorted(folder.glob("rest-*.json"))]
 
     assert {json.loads(frame["text"])["type"] for frame in frames} >= {
-        "subscriptions", "heartbeat", "candlestick_1m", "funding_rate",
-    }  # fmt: skip
+        "subscriptions",
+        "heartbeat",
+        "candlestick_1m",
+        "funding_rate",
+    }
     assert (folder / "legacy.jsonl").is_file()
     assert answers[0]["path"] == "/v2/products/BTCUSD"
     assert json.loads(answers[0]["text"])["result"]["symbol"] == "BTCUSD"
@@ -195,20 +191,25 @@ def test_frames_and_answers_are_recorded_as_they_came(tmp_path: Path) -> None:
 def heard(*frames: dict[str, Any], minutes: int = 5) -> Heard:
     """Return frames as if heard; each says in `at` how many seconds after the start it came."""
     start_ms = START_MS // MINUTE_MS * MINUTE_MS
-    found = [
-        HeardFrame(start_ms + round(frame.pop("at") * 1000), json.dumps(frame)) for frame in frames
-    ]
+    found = [HeardFrame(start_ms + round(frame.pop("at") * 1000), json.dumps(frame)) for frame in frames]
     return Heard("ws://x", start_ms, start_ms + minutes * MINUTE_MS, found, "")
 
 
 def frame(at: float, minute: int = 0, volume: float | None = 1.0, **change: Any) -> dict[str, Any]:
     start_us = (START_MS // MINUTE_MS + minute) * MINUTE_MS * 1000
     stamp = START_MS // MINUTE_MS * MINUTE_MS * 1000 + round(at * 1e6)
-    values = (
-        {"o": 1.0, "h": 1.0, "l": 1.0, "c": 1.0} if volume is not None else dict.fromkeys("ohlc")
-    )
-    return {"at": at, "type": "candlestick_1m", "sy": "X", "res": "1m", "ts": stamp, "cst": start_us,
-            "v": volume or 0.0, **values, **change}  # fmt: skip
+    values = {"o": 1.0, "h": 1.0, "l": 1.0, "c": 1.0} if volume is not None else dict.fromkeys("ohlc")
+    return {
+        "at": at,
+        "type": "candlestick_1m",
+        "sy": "X",
+        "res": "1m",
+        "ts": stamp,
+        "cst": start_us,
+        "v": volume or 0.0,
+        **values,
+        **change,
+    }
 
 
 def test_a_start_off_the_grid_or_long_ago_is_no_start() -> None:
@@ -244,25 +245,14 @@ def test_a_minute_without_a_trade_is_told_by_what_the_stream_said(
 def test_repeated_states_mean_a_timer() -> None:
     found = judge_publishing(heard(frame(0.5), frame(1.0), frame(1.5), frame(2.0, volume=2.0)), "X")
 
-    assert (
-        found.observed
-        == "first after 0.5 s; then each 500 ms (median), 2 of 3 repeat the one before"
-    )
+    assert found.observed == "first after 0.5 s; then each 500 ms (median), 2 of 3 repeat the one before"
 
 
 @pytest.mark.parametrize(
     ("offset_ms", "status"),
-    [
-        (12.0, "ok"),
-        (-4_900.0, "ok"),
-        (9_000.0, "differs"),
-        (-31_000.0, "FAILED"),
-        (None, "differs"),
-    ],
+    [(12.0, "ok"), (-4_900.0, "ok"), (9_000.0, "differs"), (-31_000.0, "FAILED"), (None, "differs")],
 )
-def test_clocks_that_are_half_a_minute_apart_cannot_trade(
-    offset_ms: float | None, status: str
-) -> None:
+def test_clocks_that_are_half_a_minute_apart_cannot_trade(offset_ms: float | None, status: str) -> None:
     assert clock_finding(offset_ms).status.value == status
 
 
@@ -270,8 +260,15 @@ def test_this_machine_is_fit_enough_to_run_the_tests(tmp_path: Path) -> None:
     found = {row.check: row for row in examine_machine(tmp_path / "not" / "there")}
 
     assert set(found) == {
-        "Python", "aiohttp", "ccxt", "cores", "disk space", "fsync", "clock", "kernel cache",
-    }  # fmt: skip
+        "Python",
+        "aiohttp",
+        "ccxt",
+        "cores",
+        "disk space",
+        "fsync",
+        "clock",
+        "kernel cache",
+    }
     for name in ("Python", "aiohttp", "ccxt", "clock"):
         assert found[name].status is FindingStatus.OK
     assert str(tmp_path) in found["disk space"].observed
@@ -282,9 +279,7 @@ def test_a_kernel_cache_that_cannot_be_made_is_told_with_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(
-        "papertape.daemon.doctor.machine.cache_directory", lambda: tmp_path / "file" / "k"
-    )
+    monkeypatch.setattr("papertape.daemon.doctor.machine.cache_directory", lambda: tmp_path / "file" / "k")
 
     found = {row.check: row for row in examine_machine(tmp_path)}
 
@@ -304,9 +299,7 @@ def test_a_venue_of_the_library_is_asked_for_every_symbol() -> None:
         clock = Clock(START_MS)
         server = BinanceServer(clock, ["BTCUSDT"])
         async with serving(server.handle) as url:
-            return await examine_library_venue(
-                "binance", ["BTCUSDT", "ETHUSDT"], "1m", clock, base_url=url
-            )
+            return await examine_library_venue("binance", ["BTCUSDT", "ETHUSDT"], "1m", clock, base_url=url)
 
     found = {row.check: row for row in in_virtual_time(main())}
 

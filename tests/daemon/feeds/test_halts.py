@@ -87,9 +87,13 @@ async def test_a_feed_is_cut_where_whoever_looks_finds_a_halt() -> None:
 
     found = [event if isinstance(event, Halt) else "candles" for event in events]
     assert found == [
-        Halt(0, 1, Cause.GONE, True), Halt(T, -1, Cause.CLOCK, False), "candles",
-        Halt(T, -1, Cause.CLOCK, True), "candles", "candles",
-    ]  # fmt: skip
+        Halt(0, 1, Cause.GONE, True),
+        Halt(T, -1, Cause.CLOCK, False),
+        "candles",
+        Halt(T, -1, Cause.CLOCK, True),
+        "candles",
+        "candles",
+    ]
 
 
 def test_what_is_known_of_a_market_comes_before_the_first_candle_that_closes_after_it() -> None:

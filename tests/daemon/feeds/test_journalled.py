@@ -67,15 +67,13 @@ SERIES_OF_EVERY_KIND = {
     "waiting already": rows_of(good(3_000, MARK_PRICE)),
     "twice": rows_of(good(2_001), good(2_001)),
     "one bad among good": rows_of(good(2_001), good(1, OPEN_INTEREST, 0), good(2_000)),
-}  # fmt: skip
+}
 GOOD = ("good", "not known", "none")
 
 
 @pytest.mark.parametrize("kind", SERIES_OF_EVERY_KIND)
 @pytest.mark.parametrize("strategy", [Reader, Plain])
-def test_the_cheap_check_of_series_refuses_what_the_engine_refuses(
-    strategy: type[Reader], kind: str
-) -> None:
+def test_the_cheap_check_of_series_refuses_what_the_engine_refuses(strategy: type[Reader], kind: str) -> None:
     engine = Engine(EngineSpec((Market("W"), Market("X")), strategy(), "1m", "1m"))
     engine.step(SeriesRows(rows_of(good(1_000), good(2_000))))
     tape = make_candles([(100.0,) * 4] * 2)
@@ -117,7 +115,7 @@ async def test_series_and_changes_of_markets_are_taken_in_or_told_without_a_copy
             other.plain() | {"no_figure": 1},
         )
     ]
-    events = [SeriesRows(bad_row), SeriesRows(row), *changes, MarketChange(known_ms, 9, other.plain())]  # fmt: skip
+    events = [SeriesRows(bad_row), SeriesRows(row), *changes, MarketChange(known_ms, 9, other.plain())]
     notices: list[Notice] = []
 
     class Feed:

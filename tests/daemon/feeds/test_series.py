@@ -13,13 +13,7 @@ from papertape.daemon.feeds.series import LiveSeries, WithSeries, told_until, wa
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.events import Event, SeriesRows
-from papertape.engine.records import (
-    INDEX_PRICE,
-    LONG_SHORT_RATIO,
-    MARK_PRICE,
-    OPEN_INTEREST,
-    SERIES,
-)
+from papertape.engine.records import INDEX_PRICE, LONG_SHORT_RATIO, MARK_PRICE, OPEN_INTEREST, SERIES
 from papertape.engine.spec import EngineSpec, Market
 from tests.support.helpers import START_MS, make_candles
 
@@ -27,7 +21,7 @@ MINUTE_MS = 60_000
 NEVER = int(np.iinfo(np.int64).min)
 
 
-def live(*kinds: int, told_ms: int = NEVER, fresh_ms: int = 60_000) -> tuple[LiveSeries, list[Notice]]:  # fmt: skip
+def live(*kinds: int, told_ms: int = NEVER, fresh_ms: int = 60_000) -> tuple[LiveSeries, list[Notice]]:
     notices: list[Notice] = []
     asked = {("X", kind): told_ms for kind in kinds}
     return LiveSeries(("W", "X"), asked, MINUTE_MS, notices.append, fresh_ms=fresh_ms), notices
@@ -42,13 +36,25 @@ def told(series: LiveSeries, *minutes: int) -> list[tuple[Any, ...]]:
     closes = [at(minute) for minute in minutes]
     rows = series.until(closes, closes[-1] + 1_000)
     return [
-        ((row[0] - START_MS) / MINUTE_MS, row[1], row[2], *(None if math.isnan(x) else x for x in list(row)[3:]))
+        (
+            (row[0] - START_MS) / MINUTE_MS,
+            row[1],
+            row[2],
+            *(None if math.isnan(x) else x for x in list(row)[3:]),
+        )
         for row in rows.tolist()
-    ]  # fmt: skip
+    ]
 
 
 def test_only_series_that_features_are_made_of_are_asked_for() -> None:
-    columns = ("ema_12", "mark_premium@4h", "W:open_interest_change_24", "funding", "candle_mine", "model_probability")  # fmt: skip
+    columns = (
+        "ema_12",
+        "mark_premium@4h",
+        "W:open_interest_change_24",
+        "funding",
+        "candle_mine",
+        "model_probability",
+    )
 
     assert wanted_kinds(columns) == {MARK_PRICE, OPEN_INTEREST}
     assert wanted_kinds(("index", "long_short_ratio")) == {INDEX_PRICE, LONG_SHORT_RATIO}
@@ -84,7 +90,7 @@ def test_what_stays_away_is_a_gap_that_is_told_once_and_ends_with_the_next_value
     assert [row[3] for row in told(series, 1)] == [7.0]
     assert told(series, 2) == [(2.0, 1, OPEN_INTEREST, None, None, None, None)]  # 90 seconds old
     assert told(series, 3) == told(series, 4) == []
-    assert [(n.kind, n.symbol, n.time_ms) for n in notices] == [(NoticeKind.GAP, "X", at(2) + 1_000)]  # fmt: skip
+    assert [(n.kind, n.symbol, n.time_ms) for n in notices] == [(NoticeKind.GAP, "X", at(2) + 1_000)]
     assert "open_interest: nothing fresh has come" in notices[0].detail
 
     series.tell("X", OPEN_INTEREST, 8.0, at(4.25))
@@ -127,7 +133,7 @@ def test_a_mark_that_comes_late_or_ends_early_has_no_range() -> None:
 
 @pytest.mark.parametrize(
     "value", [math.nan, math.inf, -1.0, None, 0.0], ids=["nan", "infinite", "negative", "none", "zero"]
-)  # fmt: skip
+)
 def test_what_no_price_can_be_is_passed_over(value: float | None) -> None:
     series, _ = live(MARK_PRICE)
     series.tell("X", MARK_PRICE, value, at(0.5))
@@ -180,9 +186,7 @@ def test_an_engine_says_what_it_was_told_and_takes_what_comes_next() -> None:
 
 
 @pytest.mark.asyncio
-async def test_series_stand_before_their_candles_and_a_fault_of_whoever_asks_ends_the_feed() -> (
-    None
-):
+async def test_series_stand_before_their_candles_and_a_fault_of_whoever_asks_ends_the_feed() -> None:
     series, _ = live(INDEX_PRICE)
     tape = make_candles([(100.0,) * 4] * 3)
     tape["open_ms"] = START_MS + np.arange(3) * MINUTE_MS
@@ -194,7 +198,7 @@ async def test_series_stand_before_their_candles_and_a_fault_of_whoever_asks_end
                 yield tape[number : number + 1]
 
     events = [event async for event in WithSeries(Feed(), series, MINUTE_MS, lambda: at(9))]
-    shape = [event.rows["value"].tolist() if isinstance(event, SeriesRows) else "candle" for event in events]  # fmt: skip
+    shape = [event.rows["value"].tolist() if isinstance(event, SeriesRows) else "candle" for event in events]
     assert shape == [[100.0], "candle", [101.0], "candle", [102.0], "candle"]
 
     async def broken() -> None:

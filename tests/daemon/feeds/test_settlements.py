@@ -35,9 +35,7 @@ class History:
         self.asked.append((first_ms, last_ms))
         if self.fails:
             raise DataError("the venue does not answer")
-        return [
-            RateSettlement(t, rate) for t, rate in self.rates.items() if first_ms <= t <= last_ms
-        ]
+        return [RateSettlement(t, rate) for t, rate in self.rates.items() if first_ms <= t <= last_ms]
 
     async def marks(self, symbol: str, first_ms: int, last_ms: int) -> dict[int, float]:
         return {t: mark for t, mark in self.known_marks.items() if first_ms <= t <= last_ms}
@@ -53,9 +51,13 @@ def minutes(first_ms: int, n: int, price: float = 100.0, symbols: int = 1) -> Ro
 
 
 async def told(
-    batches: Sequence[Any], history: History, stream: dict[int, list[ChargedFunding]] | None = None,
-    settled_ms: int | None = None, symbols: tuple[str, ...] = ("X",), hours: float = 8,
-) -> tuple[list[Event], list[Notice]]:  # fmt: skip
+    batches: Sequence[Any],
+    history: History,
+    stream: dict[int, list[ChargedFunding]] | None = None,
+    settled_ms: int | None = None,
+    symbols: tuple[str, ...] = ("X",),
+    hours: float = 8,
+) -> tuple[list[Event], list[Notice]]:
     """Return what comes of batches; `stream`: what is heard before the batch of a number."""
     heard: deque[ChargedFunding] = deque()
     notices: list[Notice] = []
@@ -68,8 +70,15 @@ async def told(
 
     perpetuals = {symbol: Perpetual(i, settled_ms) for i, symbol in enumerate(symbols)}
     feed = WithSettlements(
-        Feed(), heard, perpetuals, history, MINUTE_MS, lambda symbol: round(hours * 3600), notices.append, lambda: 0
-    )  # fmt: skip
+        Feed(),
+        heard,
+        perpetuals,
+        history,
+        MINUTE_MS,
+        lambda symbol: round(hours * 3600),
+        notices.append,
+        lambda: 0,
+    )
     return [event async for event in feed], notices
 
 
@@ -94,9 +103,12 @@ async def test_what_was_missed_is_fetched_and_stands_behind_its_candle() -> None
 
     # The rate of 08:00 at its mark; 16:00 without one, at the last close.
     assert shape(events) == [
-        (-1, 0), Funding(EIGHT_MS, 0, 0.0002, 101.0),
-        (1, 480), Funding(EIGHT_MS + 8 * HOUR_MS, 0, -0.0001, 100.0), (481, 598),
-    ]  # fmt: skip
+        (-1, 0),
+        Funding(EIGHT_MS, 0, 0.0002, 101.0),
+        (1, 480),
+        Funding(EIGHT_MS + 8 * HOUR_MS, 0, -0.0001, 100.0),
+        (481, 598),
+    ]
     assert history.asked == [(EIGHT_MS, EIGHT_MS + 8 * HOUR_MS)]
     assert notices == []
 
@@ -124,9 +136,7 @@ async def test_one_that_is_told_late_again_or_was_journalled_already_is_charged_
     events, _ = await told(batches, history, late)
     again, _ = await told(batches[1:], history, late, settled_ms=EIGHT_MS)
 
-    assert [event for event in events if isinstance(event, Funding)] == [
-        Funding(EIGHT_MS, 0, 0.0002, 100.0)
-    ]
+    assert [event for event in events if isinstance(event, Funding)] == [Funding(EIGHT_MS, 0, 0.0002, 100.0)]
     assert not any(isinstance(event, Funding) for event in again)
 
 
@@ -144,9 +154,7 @@ async def test_what_nobody_knows_is_told_and_not_charged(fails: bool) -> None:
     assert (row.known_ms, row.symbol, row.kind) == (EIGHT_MS + 1, 0, 0)
     assert np.isnan(row.value)
     assert shape([first, second]) == [(0, 0), (1, 1)]
-    assert (
-        notices[-1].detail == f"the funding rate of {EIGHT_MS} ms is not known; nothing is charged"
-    )
+    assert notices[-1].detail == f"the funding rate of {EIGHT_MS} ms is not known; nothing is charged"
     assert len(notices) == 1 + fails
 
 
@@ -165,13 +173,15 @@ async def test_several_symbols_are_cut_at_whole_instants_in_the_order_of_their_n
     history = History({EIGHT_MS: 0.0001}, {EIGHT_MS: 100.0})
     halt = ("a halt", "passes")
 
-    events, _ = await told(
-        [minutes(EIGHT_MS - MINUTE_MS, 3, symbols=2), halt], history, symbols=("A", "B")
-    )
+    events, _ = await told([minutes(EIGHT_MS - MINUTE_MS, 3, symbols=2), halt], history, symbols=("A", "B"))
 
     assert shape(events) == [
-        (0, 0), Funding(EIGHT_MS, 0, 0.0001, 100.0), Funding(EIGHT_MS, 1, 0.0001, 100.0), (1, 2), halt,
-    ]  # fmt: skip
+        (0, 0),
+        Funding(EIGHT_MS, 0, 0.0001, 100.0),
+        Funding(EIGHT_MS, 1, 0.0001, 100.0),
+        (1, 2),
+        halt,
+    ]
     assert [len(event) for event in events if isinstance(event, np.ndarray)] == [2, 4]
 
 

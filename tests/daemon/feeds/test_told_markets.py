@@ -17,9 +17,15 @@ from papertape.replay.sources.delta_products import Product, parse_product
 
 NOW_MS = 1_795_428_900_000
 PRODUCT = Product(
-    "BTCUSD", contract_value=0.001, tick_size=0.5, initial_margin_rate=0.005, maintenance_margin_rate=0.0025,
-    maximum_leverage=200.0, taker_fee_rate=0.0005, maker_fee_rate=0.0002,
-)  # fmt: skip
+    "BTCUSD",
+    contract_value=0.001,
+    tick_size=0.5,
+    initial_margin_rate=0.005,
+    maintenance_margin_rate=0.0025,
+    maximum_leverage=200.0,
+    taker_fee_rate=0.0005,
+    maker_fee_rate=0.0002,
+)
 
 
 def account(**market: Any) -> Identity:
@@ -30,7 +36,7 @@ def account(**market: Any) -> Identity:
 
 
 def told(about: Identity, product: Product, *, is_relative: bool = False) -> Telling:
-    return ToldMarkets(about, print, is_relative=is_relative).of("BTCUSD", delta_figures(product), NOW_MS)  # fmt: skip
+    return ToldMarkets(about, print, is_relative=is_relative).of("BTCUSD", delta_figures(product), NOW_MS)
 
 
 def changed(about: Identity, product: Product) -> dict[str, Any]:
@@ -48,14 +54,11 @@ def test_what_the_venue_says_is_what_holds_and_the_configuration_is_above_it() -
         "taker_fee_rate": 0.0003,
         "maintenance_rate": 0.003,
     }
-    assert changed(account(taker_fee_rate=0.0004), other) == {
-        "tick_size": 1.0,
-        "maintenance_rate": 0.003,
-    }
+    assert changed(account(taker_fee_rate=0.0004), other) == {"tick_size": 1.0, "maintenance_rate": 0.003}
 
 
 def test_a_leverage_that_the_venue_no_longer_allows_is_lowered_to_what_it_does() -> None:
-    lower = replace(PRODUCT, initial_margin_rate=0.02, maximum_leverage=50.0, maintenance_margin_rate=0.01)  # fmt: skip
+    lower = replace(PRODUCT, initial_margin_rate=0.02, maximum_leverage=50.0, maintenance_margin_rate=0.01)
 
     assert changed(account(leverage=100.0), lower)["leverage"] == 50.0
     assert "leverage" not in changed(account(leverage=20.0), lower)
@@ -63,10 +66,7 @@ def test_a_leverage_that_the_venue_no_longer_allows_is_lowered_to_what_it_does()
 
 
 def test_rows_of_the_configuration_hold_from_their_time_on_top() -> None:
-    rows = [
-        {"start": "2026-11-01", "tick_size": 2.0},
-        {"start": "2027-01-01", "taker_fee_rate": 0.001},
-    ]
+    rows = [{"start": "2026-11-01", "tick_size": 2.0}, {"start": "2027-01-01", "taker_fee_rate": 0.001}]
     telling = told(account(changes=rows), replace(PRODUCT, taker_fee_rate=0.0003))
 
     assert (telling.now["tick_size"], telling.now["taker_fee_rate"]) == (2.0, 0.0003)
@@ -92,7 +92,7 @@ def test_an_answer_without_a_step_is_not_followed() -> None:
     missing = delta_figures(replace(PRODUCT, tick_size=0.0))
 
     def of(**market: Any) -> Telling:
-        return ToldMarkets(account(**market)._replace(markets=(begun,)), print).of("NEWUSD", missing, NOW_MS)  # fmt: skip
+        return ToldMarkets(account(**market)._replace(markets=(begun,)), print).of("NEWUSD", missing, NOW_MS)
 
     with pytest.raises(ConfigError, match=r"tick_size 0 is no step; it was 0\.5"):
         of()
@@ -119,12 +119,21 @@ def test_the_same_is_heard_once_and_what_cannot_be_is_told() -> None:
 
 def test_figures_are_those_of_a_product() -> None:
     """Against the fields of the answer: rates in percent there, sizes of one contract of 0.001 BTC."""
-    product = parse_product({
-        "symbol": "BTCUSD", "contract_value": "0.001", "tick_size": "0.5", "initial_margin": "0.5",
-        "maintenance_margin": "0.25", "initial_margin_scaling_factor": "0.0000025",
-        "maintenance_margin_scaling_factor": "0.00000125", "max_leverage_notional": "100000",
-        "position_notional_limit": "5000000", "taker_commission_rate": "0.0005", "maker_commission_rate": "0.0002",
-    })  # fmt: skip
+    product = parse_product(
+        {
+            "symbol": "BTCUSD",
+            "contract_value": "0.001",
+            "tick_size": "0.5",
+            "initial_margin": "0.5",
+            "maintenance_margin": "0.25",
+            "initial_margin_scaling_factor": "0.0000025",
+            "maintenance_margin_scaling_factor": "0.00000125",
+            "max_leverage_notional": "100000",
+            "position_notional_limit": "5000000",
+            "taker_commission_rate": "0.0005",
+            "maker_commission_rate": "0.0002",
+        }
+    )
     assert product is not None
 
     assert delta_figures(product) == pytest.approx({

@@ -106,12 +106,7 @@ def test_one_message_stamped_ahead_moves_nothing(
     ],
 )
 def test_two_of_three_clocks_give_the_venues_time(
-    own_s: int,
-    stamps_s: int,
-    headers_s: int,
-    error_ms: int,
-    is_skewed: bool,
-    runner: asyncio.Runner,
+    own_s: int, stamps_s: int, headers_s: int, error_ms: int, is_skewed: bool, runner: asyncio.Runner
 ) -> None:
     async def check() -> None:
         world = World(own_s * S)
@@ -151,12 +146,8 @@ def test_stamps_are_put_right_before_they_order_anything(runner: asyncio.Runner)
         await world.minute(-40 * S)
         now_ms = world.true_ms
 
-        assert world.venue.righted((now_ms - 40 * S) * US) == pytest.approx(
-            now_ms * US, abs=101_000
-        )
-        assert world.venue.righted((now_ms + 3_600 * S) * US) == pytest.approx(
-            now_ms * US, abs=1_000
-        )
+        assert world.venue.righted((now_ms - 40 * S) * US) == pytest.approx(now_ms * US, abs=101_000)
+        assert world.venue.righted((now_ms + 3_600 * S) * US) == pytest.approx(now_ms * US, abs=1_000)
         assert world.venue.righted(0) == 0
 
     runner.run(check())

@@ -102,9 +102,7 @@ def test_another_unit_is_refused_and_the_same_one_may_be_named(
     assert verify_state(state).is_equal
 
 
-def test_a_journal_that_says_nothing_of_its_unit_counts_nine_decimals(
-    begun: Path, tmp_path: Path
-) -> None:
+def test_a_journal_that_says_nothing_of_its_unit_counts_nine_decimals(begun: Path, tmp_path: Path) -> None:
     """As every version before wrote it, and this one for an account that counts nine."""
     state = copied(begun, tmp_path / "state")
     with sqlite3.connect(state / "journal.db") as connection:

@@ -46,8 +46,14 @@ def snapshot_of(engine: Engine, journal: Journal, sequence: int | None = None) -
     state = engine.snapshot()
     at = journal.sequence if sequence is None else sequence
     return Snapshot(
-        at, 0, engine.spec.fingerprint(), engine.digest, journal.hash_of(at), hashlib.sha256(state).digest(), state
-    )  # fmt: skip
+        at,
+        0,
+        engine.spec.fingerprint(),
+        engine.digest,
+        journal.hash_of(at),
+        hashlib.sha256(state).digest(),
+        state,
+    )
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -55,7 +61,7 @@ figures = st.builds(
     lambda tick, up_to: Market("A/B:C", True, tick_size=tick, brackets=(Bracket(up_to, 5.0, 0.01),)).plain(),
     st.floats(0.0, 1e300),
     st.floats(1.0, 1e300),
-)  # fmt: skip
+)
 events = st.one_of(
     st.builds(Command, st.sampled_from(list(Action)), st.just(1.0) | finite),
     st.builds(NewModel, st.integers(1, 2**40), st.binary(max_size=200)),
@@ -86,9 +92,7 @@ def test_a_command_without_a_value_keeps_the_bytes_it_always_had() -> None:
 
 
 def test_a_kind_of_a_later_version_is_refused() -> None:
-    with pytest.raises(
-        DataError, match="kind 'dividend' is unknown; use the version that wrote it"
-    ):
+    with pytest.raises(DataError, match="kind 'dividend' is unknown; use the version that wrote it"):
         decode("dividend", b"{}")
     with pytest.raises(DataError, match="kind 'command' cannot be read"):
         decode("command", b'{"action": "dance"}')
@@ -204,7 +208,10 @@ def test_a_changed_input_is_named(tmp_path: Path, statement: str) -> None:
     filled(tmp_path, candles(200))
     change(tmp_path, statement)
 
-    with Journal.read(tmp_path) as journal, pytest.raises(InvariantError, match="input 3 is missing or was changed"):  # fmt: skip
+    with (
+        Journal.read(tmp_path) as journal,
+        pytest.raises(InvariantError, match="input 3 is missing or was changed"),
+    ):
         list(journal.inputs())
     assert InvariantError.exit_code == 3
 
@@ -226,9 +233,7 @@ def test_newest_snapshots_are_kept_and_a_damaged_one_is_known(tmp_path: Path) ->
 def test_a_newer_or_foreign_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
     filled(tmp_path, candles(10))
     change(tmp_path, f"PRAGMA user_version = {schema.VERSION + 1}")
-    with pytest.raises(
-        DataError, match=r"journal.db: version \d is newer than \d; update papertape"
-    ):
+    with pytest.raises(DataError, match=r"journal.db: version \d is newer than \d; update papertape"):
         Journal.open(tmp_path, 0)
 
     other = tmp_path / "other"
@@ -254,10 +259,7 @@ def test_a_damaged_page_stops_with_a_sentence(tmp_path: Path) -> None:
     data[4096 * 8 : 4096 * 60] = b"\xff" * (4096 * 52)
     path.write_bytes(data)
 
-    with (
-        pytest.raises(InvariantError, match=r"damaged|was changed"),
-        Journal.read(tmp_path) as journal,
-    ):
+    with pytest.raises(InvariantError, match=r"damaged|was changed"), Journal.read(tmp_path) as journal:
         list(journal.inputs())
 
 
@@ -268,9 +270,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
         journal.connection.execute(f"PRAGMA max_page_count = {pages}")
         tip = journal.sequence
 
-        with pytest.raises(
-            DataError, match="the disk is full; free some space and start again"
-        ) as caught:
+        with pytest.raises(DataError, match="the disk is full; free some space and start again") as caught:
             journal.commit([lambda j: j.add_input(encode(candles(5_000)), 0)])
 
         assert journal.sequence == tip
@@ -283,9 +283,7 @@ def test_a_read_only_disk_is_one_sentence(tmp_path: Path) -> None:
     filled(tmp_path, candles(10))
     with Journal.open(tmp_path, 0) as journal:
         journal.connection.execute("PRAGMA query_only = ON")
-        with pytest.raises(
-            DataError, match="read-only; make it writable or choose another --state"
-        ):
+        with pytest.raises(DataError, match="read-only; make it writable or choose another --state"):
             journal.commit([lambda j: j.add_input(encode(Command(Action.PAUSE)), 0)])
 
 
@@ -318,7 +316,10 @@ def test_old_inputs_leave_for_a_file_and_the_chain_still_holds(tmp_path: Path) -
     table = pq.read_table(path)
     (tmp_path / "tape" / path.name).unlink()
     pq.write_table(table.slice(1), path)
-    with Journal.read(tmp_path) as journal, pytest.raises(InvariantError, match="input 1 is missing or was changed"):  # fmt: skip
+    with (
+        Journal.read(tmp_path) as journal,
+        pytest.raises(InvariantError, match="input 1 is missing or was changed"),
+    ):
         list(all_inputs(tmp_path, journal))
 
 
@@ -411,7 +412,13 @@ def test_a_backup_is_new_whatever_it_is_called(tmp_path: Path) -> None:
 
     # Of those from tomorrow the first has gone.
     ahead = [f"journal-input-{n}" for n in (2, 3, 4)]
-    assert named(tmp_path) == [*ahead, "journal-input-5", "journal-input-6", path.stem, "journal-20240502T102030"]  # fmt: skip
+    assert named(tmp_path) == [
+        *ahead,
+        "journal-input-5",
+        "journal-input-6",
+        path.stem,
+        "journal-20240502T102030",
+    ]
 
 
 def test_a_backup_that_fails_leaves_nothing_and_one_that_takes_too_much_room_is_not_begun(
@@ -433,9 +440,7 @@ def test_a_backup_that_fails_leaves_nothing_and_one_that_takes_too_much_room_is_
 
         room = shutil.disk_usage(tmp_path)._replace(free=(tmp_path / "journal.db").stat().st_size)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
-        with pytest.raises(
-            DataError, match=r"one\.db: [\d,]+ bytes are free, and [\d,]+ are needed"
-        ):
+        with pytest.raises(DataError, match=r"one\.db: [\d,]+ bytes are free, and [\d,]+ are needed"):
             back_up(tmp_path, journal, "one")
     assert list(folder.iterdir()) == []
 
@@ -473,7 +478,9 @@ def test_export_gives_back_the_tape_that_was_received(tmp_path: Path) -> None:
 
 def test_candles_of_a_market_that_never_traded_are_exported_as_such(tmp_path: Path) -> None:
     """The local exchange streams no flags: a replay of what a daemon had received said nothing of it."""
-    tapes = [synthesize("noise", 60, "15m", seed=seed, symbol=name).candles for seed, name in enumerate(SYMBOLS)]  # fmt: skip
+    tapes = [
+        synthesize("noise", 60, "15m", seed=seed, symbol=name).candles for seed, name in enumerate(SYMBOLS)
+    ]
     received = interleave([copy_rows(rows) for rows in tapes])
     received["flag_bits"] = 0
     filled(tmp_path, received, account=identity()._replace(venue="synthetic"))
@@ -481,15 +488,11 @@ def test_candles_of_a_market_that_never_traded_are_exported_as_such(tmp_path: Pa
     with Journal.read(tmp_path) as journal:
         paths = export_tapes(tmp_path, journal, tmp_path / "out")
 
-    assert [read_tape(path).candles.tobytes() for path in paths] == [
-        rows.tobytes() for rows in tapes
-    ]
+    assert [read_tape(path).candles.tobytes() for path in paths] == [rows.tobytes() for rows in tapes]
 
 
 @pytest.mark.asyncio
-async def test_works_that_arrive_during_a_flush_share_the_next_commit_in_order(
-    tmp_path: Path,
-) -> None:
+async def test_works_that_arrive_during_a_flush_share_the_next_commit_in_order(tmp_path: Path) -> None:
     async def write() -> tuple[list[int], int]:
         journal = Journal.open(tmp_path, 0)
         writer = ThreadWriter(journal)
@@ -510,7 +513,7 @@ async def test_works_that_arrive_during_a_flush_share_the_next_commit_in_order(
         rest = [
             asyncio.ensure_future(writer.submit(lambda j: j.add_input(encode(Command(Action.PAUSE)), 0)))
             for _ in range(50)
-        ]  # fmt: skip
+        ]
         await asyncio.sleep(0)
         gate.set()
         assert await first
@@ -544,9 +547,7 @@ async def test_a_failed_commit_ends_the_writer_and_tells_everybody(tmp_path: Pat
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(events, min_size=1, max_size=8))
-def test_any_inputs_in_any_order_read_back(
-    tmp_path_factory: Any, given_events: list[Event]
-) -> None:
+def test_any_inputs_in_any_order_read_back(tmp_path_factory: Any, given_events: list[Event]) -> None:
     state = tmp_path_factory.mktemp("journal")
     with Journal.open(state, 0) as journal:
         for event in given_events:

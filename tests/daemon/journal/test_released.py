@@ -88,9 +88,7 @@ def test_it_is_stepped_whole_and_gone_on_with(path: Path, tmp_path: Path) -> Non
     with Journal.read(state) as journal:
         last_ms = max(int(i.event["open_ms"][-1]) for i in journal.inputs() if i.kind == "candles")
 
-    daemon = served(
-        state, recorded(later(last_ms, 40)), Hooks(on_recovered=heard.append), about=about
-    )
+    daemon = served(state, recorded(later(last_ms, 40)), Hooks(on_recovered=heard.append), about=about)
 
     assert version < VERSION == rows(state, "PRAGMA user_version")[0][0]
     assert heard[0].stepped == n_inputs > 150

@@ -54,9 +54,7 @@ class Tagging:
         return None
 
 
-EXPECTED = [
-    (0, "in", "eightlet"), (1, "", ""), (2, "a", ""), (3, "long", "turn"), (4, "turn", ""),
-]  # fmt: skip
+EXPECTED = [(0, "in", "eightlet"), (1, "", ""), (2, "a", ""), (3, "long", "turn"), (4, "turn", "")]
 
 
 class Opened:
@@ -92,7 +90,9 @@ def test_which_orders_opened_and_closed_a_trade(tmp_path: Path) -> None:
     paths = {path.stem: path for path in export_tables(Opened(connection), tmp_path)}  # type: ignore[arg-type]
     trades = pq.read_table(paths["trades"]).to_pylist()
 
-    assert list(zip(numbers, *(found[n].tolist() for n in ("entry_tag", "exit_tag")), strict=True)) == EXPECTED  # fmt: skip
+    assert (
+        list(zip(numbers, *(found[n].tolist() for n in ("entry_tag", "exit_tag")), strict=True)) == EXPECTED
+    )
     assert told == EXPECTED
     assert [(row["number"], row["entry_tag"], row["exit_tag"]) for row in trades] == EXPECTED[:4]
     assert {table.name for table in TABLES} <= set(paths)
@@ -105,7 +105,10 @@ def test_without_orders_no_trade_has_a_tag() -> None:
 
     found = trade_tags({"number": np.array([7, 8])}, report.orders, report.fills)
 
-    assert {name: tags.tolist() for name, tags in found.items()} == {"entry_tag": ["", ""], "exit_tag": ["", ""]}  # fmt: skip
+    assert {name: tags.tolist() for name, tags in found.items()} == {
+        "entry_tag": ["", ""],
+        "exit_tag": ["", ""],
+    }
 
 
 def test_structure_that_is_let_go_of_is_found_without_reading_what_stays() -> None:

@@ -55,18 +55,18 @@ def journal_with(state: Path, rows: Rows) -> None:
             for row in rows
         ]
         marks = ", ".join("?" * (1 + len(names)))
-        journal.commit([
-            lambda j: j.connection.executemany(
-                f"INSERT INTO predictions (input, {', '.join(names)}) VALUES ({marks})",  # noqa: S608
-                [[1, *(None if value != value else value for value in row)] for row in values],
-            )
-        ])  # fmt: skip
+        journal.commit(
+            [
+                lambda j: j.connection.executemany(
+                    f"INSERT INTO predictions (input, {', '.join(names)}) VALUES ({marks})",  # noqa: S608
+                    [[1, *(None if value != value else value for value in row)] for row in values],
+                )
+            ]
+        )
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, BRACKET, VARIANCE], ids=lambda s: s.label)
-def test_it_is_what_a_replay_says_of_the_same_predictions(
-    tmp_path: Path, settings: LearningSettings
-) -> None:
+def test_it_is_what_a_replay_says_of_the_same_predictions(tmp_path: Path, settings: LearningSettings) -> None:
     rows, bars = made(300)
     journal_with(tmp_path, rows)
     expected = resolve(settings, rows, bars)

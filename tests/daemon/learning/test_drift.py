@@ -86,9 +86,7 @@ def test_other_commands_hold_nothing(journal: Journal) -> None:
     assert (Action.RESUME, OF_PAUSES) in asked(watch, OK)
 
 
-def test_features_are_watched_against_the_newest_training_without_a_champion(
-    tmp_path: Path,
-) -> None:
+def test_features_are_watched_against_the_newest_training_without_a_champion(tmp_path: Path) -> None:
     """Every model was refused: features are measured all the same, and nothing is asked for or called fine."""
     looks: list[DriftCheck] = []
     about = identity(
@@ -112,9 +110,7 @@ def test_features_are_watched_against_the_newest_training_without_a_champion(
     newest = looks[-1].figures
     assert newest is not None
     assert newest.features
-    assert (
-        min(found.value for found in newest.features.values()) > 0.25
-    )  # the reference fits nothing
+    assert min(found.value for found in newest.features.values()) > 0.25  # the reference fits nothing
     assert (newest.prediction, newest.target) == (None, None)
     assert daemon.watch is not None
     assert daemon.watch.level is None

@@ -142,9 +142,7 @@ def test_rollback_to_a_damaged_model_is_refused_and_the_champion_stays(store: Mo
         ('{"format": 2, "promoted": [2]}', "format 2 is newer than 1; update papertape"),
     ],
 )
-def test_champion_file_that_cannot_be_used_is_refused(
-    store: ModelStore, text: str, told: str
-) -> None:
+def test_champion_file_that_cannot_be_used_is_refused(store: ModelStore, text: str, told: str) -> None:
     (store.folder / "champion.json").write_text(text)
 
     for change in (store.champion, store.rollback, lambda: store.promote(3)):
@@ -185,9 +183,7 @@ def _killed_at(step: int, change: Callable[[], object]) -> bool:
 
 
 @pytest.mark.parametrize("what", ["add", "promote", "rollback"])
-def test_kill_between_any_two_steps_leaves_the_state_before_or_after(
-    tmp_path: Path, what: str
-) -> None:
+def test_kill_between_any_two_steps_leaves_the_state_before_or_after(tmp_path: Path, what: str) -> None:
     seen = set()
     for step in range(100):
         store = ModelStore(tmp_path / f"{what}{step}")
@@ -229,9 +225,7 @@ def test_commands_fit_list_show_promote_and_roll_back(
     Store(tmp_path / "tapes").save(synthesize("edge", 1_500, "1h", seed=4, edge=0.3))
 
     for horizon in ("1", "2"):
-        fitted = papertape(
-            "fit", "--tape", "SYNTH", "--horizon", horizon, "--feature", "log_return_1"
-        )
+        fitted = papertape("fit", "--tape", "SYNTH", "--horizon", horizon, "--feature", "log_return_1")
         assert fitted.exit_code == 0, fitted.output
         assert "log_loss_base_rate" in fitted.output
     assert papertape("promote", "1").output.startswith("model 1 is the champion of models")

@@ -46,9 +46,14 @@ def about(state: Path, cadence: str = "1d", **learning: Any) -> Identity:
 
 
 def run(
-    state: Path, trainer: Scripted, rows: Any = ROWS, batch: int = 40, cadence: str = "1d",
-    hooks: Hooks | None = None, **learning: Any,
-) -> RunningDaemon:  # fmt: skip
+    state: Path,
+    trainer: Scripted,
+    rows: Any = ROWS,
+    batch: int = 40,
+    cadence: str = "1d",
+    hooks: Hooks | None = None,
+    **learning: Any,
+) -> RunningDaemon:
     hooks = hooks or Hooks()
     hooks.trainer = trainer
     return served(state, recorded(rows, batch), hooks, about(state, cadence, **learning))
@@ -225,9 +230,9 @@ def test_an_operator_asks_for_an_attempt_before_its_time(tmp_path: Path) -> None
     trainer = Scripted()
     open_feed = recorded(ROWS, 40, hold=ask_at(240, said)(daemons))
 
-    served(tmp_path, open_feed, Hooks(on_ready=daemons.append, trainer=trainer), about(tmp_path, "never"))  # fmt: skip
+    served(tmp_path, open_feed, Hooks(on_ready=daemons.append, trainer=trainer), about(tmp_path, "never"))
 
-    assert said == ["it begins before the next candle", "an attempt is under way; ask again when it is over"]  # fmt: skip
+    assert said == ["it begins before the next candle", "an attempt is under way; ask again when it is over"]
     assert [row[:4] for row in attempts(tmp_path)] == [
         (START_MS + 240 * QUARTER_MS, START_MS + 240 * QUARTER_MS, "manual", "promoted")
     ]
@@ -273,7 +278,7 @@ def test_a_champion_promoted_by_hand_takes_over_at_the_next_start(tmp_path: Path
     daemon = run(tmp_path, Scripted(), ROWS[:600], cadence="2d")
 
     engine = Engine(identity().spec)
-    events = (ROWS[:384], NewModel(1, stored(1)), ROWS[384:500], NewModel(2, store.read(2)), ROWS[500:600])  # fmt: skip
+    events = (ROWS[:384], NewModel(1, stored(1)), ROWS[384:500], NewModel(2, store.read(2)), ROWS[500:600])
     for event in events:
         engine.step(event)
     assert daemon.engine.snapshot() == engine.snapshot()
@@ -282,11 +287,12 @@ def test_a_champion_promoted_by_hand_takes_over_at_the_next_start(tmp_path: Path
 def test_news_of_an_attempt_when_it_begins_and_ends(tmp_path: Path) -> None:
     news: list[News] = []
 
-    run(tmp_path, Scripted({1: "timeout"}), ROWS[:500], cadence="2d", hooks=Hooks(on_retrain=news.append))  # fmt: skip
+    run(tmp_path, Scripted({1: "timeout"}), ROWS[:500], cadence="2d", hooks=Hooks(on_retrain=news.append))
 
     assert [(n.trigger, n.attempt.outcome if n.attempt else None) for n in news] == [
-        ("schedule", None), ("schedule", "timeout"),
-    ]  # fmt: skip
+        ("schedule", None),
+        ("schedule", "timeout"),
+    ]
     assert news[0].started_ms == news[1].started_ms <= news[1].ended_ms
 
 
@@ -300,7 +306,7 @@ async def test_history_warms_up_and_one_attempt_follows_it(tmp_path: Path) -> No
     account = identity(daemon={"state": str(tmp_path)}, signals=signals, live=live)
 
     hooks = Hooks(trainer=trainer)
-    daemon = await serve(account, recorded(ROWS[: 2 * 500], 50, now_ms), hooks, is_virtual=True)  # fmt: skip
+    daemon = await serve(account, recorded(ROWS[: 2 * 500], 50, now_ms), hooks, is_virtual=True)
 
     assert [row[:4] for row in attempts(tmp_path)] == [
         (START_MS + 399 * QUARTER_MS, START_MS + 399 * QUARTER_MS, "catch_up", "promoted"),
@@ -308,9 +314,14 @@ async def test_history_warms_up_and_one_attempt_follows_it(tmp_path: Path) -> No
     ]
     engine = Engine(account.spec)
     for event in (
-        Command(Action.PAUSE), ROWS[:798], Command(Action.RESUME), NewModel(1, stored(1)),
-        ROWS[798:960], NewModel(2, stored(2)), ROWS[960:1000],
-    ):  # fmt: skip
+        Command(Action.PAUSE),
+        ROWS[:798],
+        Command(Action.RESUME),
+        NewModel(1, stored(1)),
+        ROWS[798:960],
+        NewModel(2, stored(2)),
+        ROWS[960:1000],
+    ):
         engine.step(event)
     assert daemon.engine.snapshot() == engine.snapshot()
     assert np.isfinite(daemon.engine.model.recent(0).probabilities[-1])

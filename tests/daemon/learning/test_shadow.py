@@ -33,9 +33,7 @@ from tests.support.journals import SYMBOLS, Scripted, identity, model_bytes, rec
 
 N = 3_000  # quarters of an hour, 31 days: more closes of an hour than a model is warmed up with
 ALONE = [random_candles(N, 30 + number, "15m") for number in range(len(SYMBOLS))]
-GONE = slice(
-    2_848, 2_872
-)  # of the second symbol: six whole hours that the newest model goes through
+GONE = slice(2_848, 2_872)  # of the second symbol: six whole hours that the newest model goes through
 OUTCOMES = {2: "rejected", 3: "failed", 4: "rejected"}
 
 
@@ -112,9 +110,7 @@ def life(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     return state, trainer
 
 
-def test_what_was_seen_at_each_close_is_what_a_replay_learns_from(
-    life: tuple[Path, Making],
-) -> None:
+def test_what_was_seen_at_each_close_is_what_a_replay_learns_from(life: tuple[Path, Making]) -> None:
     expected = replayed()
 
     with Journal.read(life[0]) as journal:
@@ -135,7 +131,7 @@ def test_a_daemon_and_a_replay_come_to_the_same_record(
     state, trainer = life
     learning = replace(settings(), **changes)
     attempts = [trainer.made[number] for number in sorted(trainer.made)]
-    assert [each.outcome for each in attempts] == ["promoted", "rejected", "failed", "rejected", "promoted"]  # fmt: skip
+    assert [each.outcome for each in attempts] == ["promoted", "rejected", "failed", "rejected", "promoted"]
     measured, _ = measure_shadows(replayed(), attempts, learning)
     trained = [each for each in measured if each.artefact]
 
@@ -156,9 +152,7 @@ def test_a_daemon_and_a_replay_come_to_the_same_record(
     assert found[-1].waiting > 0 == found[0].waiting
 
 
-def test_the_curve_ends_with_the_record_and_shows_its_true_lowest(
-    life: tuple[Path, Making],
-) -> None:
+def test_the_curve_ends_with_the_record_and_shows_its_true_lowest(life: tuple[Path, Making]) -> None:
     for row in records(life[0]):
         curve = np.array(json.loads(row.curve))
         assert curve[-1, 1] == pytest.approx(row.net_return, abs=1e-12)

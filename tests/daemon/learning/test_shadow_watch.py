@@ -51,9 +51,7 @@ async def test_a_running_daemon_writes_what_its_models_would_have_earned(
             async with asyncio.timeout(60.0):
                 await caught_up.wait()
             with Journal.open(tmp_path, 0) as journal:
-                journal.commit(
-                    [lambda j: j.connection.execute("UPDATE shadows SET is_settled = 0")]
-                )
+                journal.commit([lambda j: j.connection.execute("UPDATE shadows SET is_settled = 0")])
                 read = ModelStore(tmp_path / "models").read
                 seen.append(shadow_records(journal, SYMBOLS, HOUR_MS, settings(account), read))
 
@@ -76,14 +74,18 @@ async def test_what_goes_wrong_is_told_once(tmp_path: Path) -> None:
     account, told = about(tmp_path), list[str]()
     lost = Attempt(1, 1, "schedule", "rejected", "", gate={"majority": 0.5})
     with Journal.open(tmp_path, 0) as journal:
-        number, _ = journal.commit([
-            begin_attempt(1, 1, "schedule", 0, 0), end_attempt(1, lost, 7, 0),
-        ])  # fmt: skip
+        number, _ = journal.commit([begin_attempt(1, 1, "schedule", 0, 0), end_attempt(1, lost, 7, 0)])
         assert number == 1
         watch = ShadowWatch(
-            tmp_path, InlineWriter(journal), ModelStore(tmp_path / "models"), SYMBOLS, HOUR_MS,
-            settings(account), lambda total: pytest.fail("there is no record"), told.append,
-        )  # fmt: skip
+            tmp_path,
+            InlineWriter(journal),
+            ModelStore(tmp_path / "models"),
+            SYMBOLS,
+            HOUR_MS,
+            settings(account),
+            lambda total: pytest.fail("there is no record"),
+            told.append,
+        )
         await watch.look()
         await watch.look()
 

@@ -36,7 +36,7 @@ REQUEST = TrainingRequest(7, DUE_MS, DUE_MS + 60_000, "manual", model_bytes(3), 
         ('print(\'{"event": "done", "sha256": "00"}\')', "failed", "result.json"),
         ('print(\'{"event": "refused", "reason": "too few rows"}\')', "failed", "too few rows"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("is_in_thread", [False, True])
 async def test_a_process_that_fails_is_an_outcome(
     tmp_path: Path,
@@ -97,9 +97,7 @@ def test_rows_are_those_that_the_journal_had_at_the_due_time(tmp_path: Path) -> 
 def test_signals_that_need_more_than_candles_are_not_trained_on() -> None:
     refuse_series(("ema_20", "macd_12_26_9@4h", "BTCUSD:adx_14", "a_feature_of_mine"))
     for request in ("funding", "W:open_interest_change_24", "mark_premium@4h"):
-        with pytest.raises(
-            DataError, match=r"model_asks: the strategy reads '\w+', and a daemon trai"
-        ):
+        with pytest.raises(DataError, match=r"model_asks: the strategy reads '\w+', and a daemon trai"):
             refuse_series(("ema_20", request))
 
 
@@ -131,6 +129,4 @@ def test_what_was_finished_of_an_attempt_is_of_no_other_one(tmp_path: Path, is_o
     ProcessTrainer(tmp_path, other)._prepare(folder, REQUEST)
 
     assert (folder / "attempt-0001.json").exists() is not is_other
-    assert json.loads((folder / "request.json").read_text())["settings"]["features"] == list(
-        other.features
-    )
+    assert json.loads((folder / "request.json").read_text())["settings"]["features"] == list(other.features)

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 import pytest
 from prometheus_client import Metric, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as open_metrics
-from prometheus_client.openmetrics.parser import (
-    text_string_to_metric_families as open_metrics_families,
-)
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from papertape.daemon.metrics import CATALOGUE, PREFIX, Metrics, Scope, exposed_features, markdown
@@ -117,8 +115,7 @@ def test_what_is_exposed_is_the_catalogue_and_the_librarys_own(metrics: Metrics)
     waiting = {d.full_name for d in CATALOGUE if d.is_measured and not d.labels}
     recipe = {f"papertape_recipe_{name}" for name in ("evidence", "boundary", "passed")}
     shadow = {
-        f"papertape_shadow_{name}"
-        for name in ("trades", "return_ratio", "last_close_timestamp_seconds")
+        f"papertape_shadow_{name}" for name in ("trades", "return_ratio", "last_close_timestamp_seconds")
     }
     assert waiting == {"papertape_drift_level", *recipe, *shadow}
     assert ours == {definition.full_name for definition in CATALOGUE} - waiting
@@ -165,9 +162,7 @@ def test_no_gauge_says_0_for_what_was_not_measured() -> None:
 
     for definition in CATALOGUE:
         is_told = definition.is_measured or definition.is_info
-        is_time = definition.name.endswith(
-            "_timestamp_seconds"
-        )  # of events: they age from the start
+        is_time = definition.name.endswith("_timestamp_seconds")  # of events: they age from the start
         if definition.kind is MetricKind.GAUGE and not is_told and not is_time:
             assert definition.name in known, definition.name
 
@@ -191,9 +186,7 @@ def observe_everything(metrics: Metrics) -> None:
 
 
 @pytest.mark.parametrize("is_busy", [False, True])
-def test_strict_parsers_of_both_formats_read_the_whole_page(
-    metrics: Metrics, is_busy: bool
-) -> None:
+def test_strict_parsers_of_both_formats_read_the_whole_page(metrics: Metrics, is_busy: bool) -> None:
     if is_busy:
         observe_everything(metrics)
 
@@ -220,9 +213,7 @@ def test_a_sum_that_may_fall_is_not_told_and_a_count_not_without_it(metrics: Met
         if definition.kind is MetricKind.HISTOGRAM:
             ends = {name.rsplit("_", 1)[1] for name, _, _ in families[definition.full_name]}
             is_signed = definition.buckets[0] < 0.0
-            assert ends == ({"bucket"} if is_signed else {"bucket", "count", "sum"}), (
-                definition.name
-            )
+            assert ends == ({"bucket"} if is_signed else {"bucket", "count", "sum"}), definition.name
 
 
 def test_label_sets_multiply_out() -> None:
@@ -234,9 +225,7 @@ def test_label_sets_multiply_out() -> None:
     assert SCOPE.combinations(by_name["ready"]) == [()]
     endpoints = SCOPE.combinations(by_name["http_request_duration_seconds"])
     assert ("other", "other") in endpoints
-    assert (
-        len(endpoints) == len(Server.ENDPOINTS) + 1
-    )  # pairs as declared, never every method on every route
+    assert len(endpoints) == len(Server.ENDPOINTS) + 1  # pairs as declared, never every method on every route
 
 
 SERIES_BUDGET = 3_000  # of one daemon with up to five symbols

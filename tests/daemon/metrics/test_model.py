@@ -21,11 +21,7 @@ from papertape.daemon.metrics.model_families import CONFIDENCE_BUCKETS, confiden
 
 SYMBOLS = ("AAA", "BBB")
 SCOPE = Scope(
-    symbols=SYMBOLS,
-    base_timeframe="1m",
-    timeframe="15m",
-    currency="USD",
-    features=("rsi_14", "adx_14"),
+    symbols=SYMBOLS, base_timeframe="1m", timeframe="15m", currency="USD", features=("rsi_14", "adx_14")
 )
 START_S = 1_700_000_000.0
 
@@ -140,9 +136,9 @@ def test_the_model_in_force_is_one_series_and_none_is_version_0(metrics: Metrics
 
     metrics.model.on_model(ModelFacts(3, "cnn_lstm", "ab12", 1_699_999_200.0, START_S + 5.0))
 
-    told = {"version": "3", "algorithm": "cnn_lstm", "feature_set": "ab12", "data_end": "2023-11-14T22:00Z"}  # fmt: skip
+    told = {"version": "3", "algorithm": "cnn_lstm", "feature_set": "ab12", "data_end": "2023-11-14T22:00Z"}
     assert value(metrics, "model_info", model="champion", **told) == 1.0
-    assert metrics.registry.get_sample_value(PREFIX + "model_info", {"model": "champion", **none}) is None  # fmt: skip
+    assert metrics.registry.get_sample_value(PREFIX + "model_info", {"model": "champion", **none}) is None
     assert value(metrics, "model_data_end_timestamp_seconds", model="champion") == 1_699_999_200.0
     assert value(metrics, "model_loaded_timestamp_seconds", model="champion") == START_S + 5.0
     # When its attempt ended is not known: it ages from the start of the daemon.
@@ -181,8 +177,10 @@ def test_gate_scores_have_a_place_for_every_contender(metrics: Metrics) -> None:
         assert found == expected
 
     for criterion, expected in (
-        ("log_loss_below_majority", 1.0), ("net_return_above_0", 0.0), ("log_loss_below_champion", None),
-    ):  # fmt: skip
+        ("log_loss_below_majority", 1.0),
+        ("net_return_above_0", 0.0),
+        ("log_loss_below_champion", None),
+    ):
         assert sample(metrics, "gate_criterion_passed", criterion=criterion) == expected
 
     metrics.model.on_gate({}, {})

@@ -65,7 +65,7 @@ EMPTY = {
     "changes(papertape_model_loaded_timestamp_seconds[$__interval]) > 0": "the model stays",
     'papertape_fill_price{symbol=~"$symbol",action="entry",side="sell"} > 0': "the newest candle enters long",
     'papertape_fill_price{symbol=~"$symbol",action="exit"} > 0': "the newest candle enters long",
-}  # fmt: skip
+}
 
 
 pytestmark = [
@@ -134,9 +134,13 @@ def plain(expression: str) -> str:
 def ready_to_ask(expression: str) -> str:
     """Return a query as Grafana would send it for everything and the last minute."""
     for name, value in (
-        ("$__rate_interval", "20s"), ("$__interval", "15s"), ("$__range", "1m"),
-        ("$symbol", ".+"), ("$job", ".+"), ("$instance", ".+"),
-    ):  # fmt: skip
+        ("$__rate_interval", "20s"),
+        ("$__interval", "15s"),
+        ("$__range", "1m"),
+        ("$symbol", ".+"),
+        ("$job", ".+"),
+        ("$instance", ".+"),
+    ):
         expression = expression.replace(name, value)
     return expression
 
@@ -147,9 +151,7 @@ class Run:
     def __init__(self) -> None:
         market = Market(SYMBOL, is_perpetual=True)
         strategy = Confluence(confidence_threshold=0.3)
-        self.engine = Engine(
-            EngineSpec([market], strategy, "1h", "1h", model_features=MODEL_FEATURES)
-        )
+        self.engine = Engine(EngineSpec([market], strategy, "1h", "1h", model_features=MODEL_FEATURES))
         scope = Scope(
             symbols=(SYMBOL,),
             base_timeframe="1h",
@@ -177,10 +179,20 @@ class Run:
 
     def status(self) -> Status:
         return Status(
-            version="0.1.0", mode="replay", venue="sample", started_ms=0, uptime_s=0.0, is_ready=True,
-            account=account_state(self.engine, "USDT", 0.0), positions=position_states(self.engine),
-            feeds=(), last_input=None, digest=self.engine.digest, jobs=(), parity=ParityState(),
-        )  # fmt: skip
+            version="0.1.0",
+            mode="replay",
+            venue="sample",
+            started_ms=0,
+            uptime_s=0.0,
+            is_ready=True,
+            account=account_state(self.engine, "USDT", 0.0),
+            positions=position_states(self.engine),
+            feeds=(),
+            last_input=None,
+            digest=self.engine.digest,
+            jobs=(),
+            parity=ParityState(),
+        )
 
     def step(self, n: int) -> None:
         """Take the next candles, one by one, as a live daemon does."""
@@ -389,9 +401,7 @@ def test_the_list_of_empty_queries_names_queries_that_exist() -> None:
 
 def test_all_rules_are_loaded_and_healthy(found: Found) -> None:
     rules = [rule for group in found.rules["groups"] for rule in group["rules"]]
-    text = "".join(
-        p.read_text(encoding="utf-8") for p in (DEPLOY / "prometheus/rules").glob("*.yml")
-    )
+    text = "".join(p.read_text(encoding="utf-8") for p in (DEPLOY / "prometheus/rules").glob("*.yml"))
 
     assert len(rules) == len(re.findall(r"- (?:alert|record): ", text))
     for rule in rules:
@@ -410,8 +420,7 @@ def test_only_the_alert_that_this_run_deserves_is_raised(found: Found) -> None:
 
 def test_every_number_in_prometheus_is_the_daemons(found: Found) -> None:
     stored = {
-        frozenset(series["metric"].items()): float(series["value"][1])
-        for series in found.samples["result"]
+        frozenset(series["metric"].items()): float(series["value"][1]) for series in found.samples["result"]
     }
     compared = 0
     for family in text_string_to_metric_families(found.exposition):
@@ -420,11 +429,7 @@ def test_every_number_in_prometheus_is_the_daemons(found: Found) -> None:
             continue
         for sample in family.samples:
             # Bounds of buckets are written alike, up to a trailing zero.
-            labels = {
-                **sample.labels,
-                "__name__": sample.name,
-                **found.targets["activeTargets"][0]["labels"],
-            }
+            labels = {**sample.labels, "__name__": sample.name, **found.targets["activeTargets"][0]["labels"]}
             assert stored[frozenset(labels.items())] == sample.value, sample
             compared += 1
 
@@ -436,13 +441,15 @@ async def test_promtool_finds_nothing_to_say_about_names_and_help(found: Found) 
     async def lint() -> tuple[int | None, bytes]:
         assert PROMTOOL is not None
         process = await asyncio.create_subprocess_exec(
-            PROMTOOL, "check", "metrics",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
+            PROMTOOL,
+            "check",
+            "metrics",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
         ours = [
-            line
-            for line in found.exposition.splitlines()
-            if re.match(r"(# (HELP|TYPE) )?papertape_", line)
+            line for line in found.exposition.splitlines() if re.match(r"(# (HELP|TYPE) )?papertape_", line)
         ]
         output, _ = await process.communicate("\n".join([*ours, ""]).encode())
         return process.returncode, output
@@ -494,10 +501,13 @@ async def scrape_a_process(folder: Path) -> tuple[set[str], dict[str, Any], int]
                 asked = {
                     query: await ask(http, "query", query=query)
                     for query in (
-                        "papertape_ready", "papertape_equity", "papertape_feed_connected",
-                        "sum(papertape_candles_total)", "sum(papertape_journal_commits_total)",
+                        "papertape_ready",
+                        "papertape_equity",
+                        "papertape_feed_connected",
+                        "sum(papertape_candles_total)",
+                        "sum(papertape_journal_commits_total)",
                     )
-                }  # fmt: skip
+                }
     finally:
         daemon.terminate()
         status = await asyncio.wait_for(daemon.wait(), 30.0)
@@ -511,9 +521,7 @@ async def test_every_family_is_found_in_a_daemon_that_trades(tmp_path: Path) -> 
 
     known = {d.full_name + end: d for d in CATALOGUE for end in series_ends(d)}
     missing = {name for name in known if name not in names}
-    assert {
-        name for name in missing if not NEEDS_MORE.match(name.removeprefix("papertape_"))
-    } == set()
+    assert {name for name in missing if not NEEDS_MORE.match(name.removeprefix("papertape_"))} == set()
     assert all(known[name].is_measured for name in missing)
     for query, answer in asked.items():
         assert numbers(answer), query

@@ -13,12 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from papertape.daemon.metrics import PREFIX, Metrics, Restored, Scope
 from papertape.daemon.metrics.trading import AccountDay, day_of
 from papertape.daemon.monitoring.model_observer import ModelObserver
-from papertape.daemon.monitoring.states import (
-    account_state,
-    order_states,
-    order_told,
-    position_states,
-)
+from papertape.daemon.monitoring.states import account_state, order_states, order_told, position_states
 from papertape.engine.broker.working.orders import CAUSE_NAMES, STATUS_NAMES, WRONG_SIDE
 from papertape.engine.candles import DAY_MS, HOUR_MS
 from papertape.engine.core import Engine
@@ -29,14 +24,7 @@ from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
 from papertape.engine.strategies.confluence import Confluence
 from tests.support.every_order import EveryOrder
-from tests.support.helpers import (
-    START_MS,
-    Outcome,
-    Scripted,
-    interleave,
-    make_candles,
-    random_candles,
-)
+from tests.support.helpers import START_MS, Outcome, Scripted, interleave, make_candles, random_candles
 
 QUOTE = 1e-9
 SYMBOLS = ("AAA", "BBB")
@@ -231,9 +219,7 @@ def test_one_decision_per_symbol_and_closed_candle(whole: tuple[Values, Outcome]
 
 
 @pytest.mark.parametrize(("rows", "hours"), [(2 * 7, 4), (2 * 8, 8), (2 * 11, 8)])
-def test_the_last_decision_is_the_newest_close_of_the_strategys_timeframe(
-    rows: int, hours: int
-) -> None:
+def test_the_last_decision_is_the_newest_close_of_the_strategys_timeframe(rows: int, hours: int) -> None:
     metrics, engine = Metrics(SCOPE), make_engine()
 
     run(metrics, engine, TAPE[:rows])
@@ -260,9 +246,7 @@ def test_prices_of_market_position_and_fills_are_those_of_the_records() -> None:
             entries, exits = entries + is_entry, exits + (not is_entry)
             side = "buy" if fill["side"] > 0 else "sell"
             action = "entry" if is_entry else "exit"
-            assert (
-                values.total("fill_price", symbol=symbol, side=side, action=action) == fill["price"]
-            )
+            assert values.total("fill_price", symbol=symbol, side=side, action=action) == fill["price"]
             assert values.total("position_quantity", symbol=symbol) == position["quantity"]
             for level in ("entry", "stop", "target"):
                 expected = position[f"{level}_price"] if position["quantity"] else 0.0
@@ -308,15 +292,32 @@ def test_a_restart_loses_no_increase_and_no_state(whole: tuple[Values, Outcome])
 
     # What the first process said last, the second says before its first candle.
     last = Values(first.registry)
-    for name in ("equity", "equity_peak", "cash", "realized_pnl", "unrealized_pnl", "exposure", "equity_day_start"):  # fmt: skip
+    for name in (
+        "equity",
+        "equity_peak",
+        "cash",
+        "realized_pnl",
+        "unrealized_pnl",
+        "exposure",
+        "equity_day_start",
+    ):
         assert restored.total(name) == pytest.approx(last.total(name), rel=1e-12), name
     # increase() over a reset is the sum of both: counters of the halves make the whole.
     end = Values(second.registry)
     for name in (
-        "gross_profit_total", "gross_loss_total", "attributed_profit_total", "fees_total",
-        "trades_closed_total", "exits_total", "decisions_total", "orders_total", "signals_total",
-        "trade_return_ratio_bucket", "trade_duration_seconds_sum", "fill_slippage_ratio_bucket",
-    ):  # fmt: skip
+        "gross_profit_total",
+        "gross_loss_total",
+        "attributed_profit_total",
+        "fees_total",
+        "trades_closed_total",
+        "exits_total",
+        "decisions_total",
+        "orders_total",
+        "signals_total",
+        "trade_return_ratio_bucket",
+        "trade_duration_seconds_sum",
+        "fill_slippage_ratio_bucket",
+    ):
         assert last.total(name) + end.total(name) == pytest.approx(values.total(name)), name
     for name in ("equity", "equity_peak", "equity_day_start", "realized_pnl", "positions_open"):
         assert end.total(name) == pytest.approx(values.total(name)), name
@@ -371,9 +372,7 @@ def test_refusals_are_skipped_decisions_or_rejected_orders() -> None:
     assert values.total("orders_total", side="buy", type="market", status="rejected") == 1.0
 
 
-def test_faults_of_a_strategy_and_answers_that_change_nothing_are_rejected_with_their_reason() -> (
-    None
-):
+def test_faults_of_a_strategy_and_answers_that_change_nothing_are_rejected_with_their_reason() -> None:
     held = {n: Decision(LONG, stop_price=90.0 + n) for n in range(1, 5)}
     metrics, engine, candles = scripted({**held, 6: Decision(LONG, stop_price=math.inf)})
 
@@ -484,9 +483,7 @@ def test_halts_that_the_engine_does_not_know_are_told() -> None:
         ({}, "unattributed"),
     ],
 )
-def test_the_primary_cause_is_what_argued_most_for_the_trade(
-    scores: dict[str, float], cause: str
-) -> None:
+def test_the_primary_cause_is_what_argued_most_for_the_trade(scores: dict[str, float], cause: str) -> None:
     metrics, engine, candles = scripted({1: Decision(LONG, **scores), 3: Decision(FLAT)})
 
     run(metrics, engine, candles)
@@ -528,16 +525,18 @@ def test_a_removed_symbol_comes_back_with_no_report() -> None:
 def test_orders_of_a_strategy_are_counted_and_told() -> None:
     spec = EngineSpec(
         [Market(symbol, is_perpetual=True, lot_size=0.001) for symbol in SYMBOLS],
-        EveryOrder(), "1h", "1h", settings=Settings(leverage_cap=2.0),
-    )  # fmt: skip
+        EveryOrder(),
+        "1h",
+        "1h",
+        settings=Settings(leverage_cap=2.0),
+    )
     engine, metrics = Engine(spec), Metrics(replace(SCOPE, timeframe="1h"))
     rows = []
     for first in range(0, 1_200, 40):
         report = engine.step(TAPE[first : first + 40])
         metrics.on_report(report, engine)
         rows += [
-            dict(zip(report.orders.dtype.names or (), row, strict=True))
-            for row in report.orders.tolist()
+            dict(zip(report.orders.dtype.names or (), row, strict=True)) for row in report.orders.tolist()
         ]
         told = [order_told(engine, order) for order in report.orders]
         assert all(t["status"] and t["kind"] and t["symbol"] in SYMBOLS for t in told)
@@ -548,18 +547,14 @@ def test_orders_of_a_strategy_are_counted_and_told() -> None:
     for (symbol, status), n in counted.items():
         label = status.replace(" ", "_")
         assert values.total("order_events_total", symbol=symbol, status=label) == n
-    ended = [
-        row for row in rows if STATUS_NAMES[row["status"]] in ("refused", "cancelled", "expired")
-    ]
+    ended = [row for row in rows if STATUS_NAMES[row["status"]] in ("refused", "cancelled", "expired")]
     assert values.total("order_ends_total") == len(ended)
     wrong = sum(CAUSE_NAMES.get(row["cause"]) == CAUSE_NAMES[WRONG_SIDE] for row in ended)
     assert values.total("order_ends_total", cause="wrong_side") == wrong > 0
     states = order_states(engine)
     # What was placed and has not ended rests; a fill of all of it is an end too.
     ends = {
-        row["number"]
-        for row in rows
-        if STATUS_NAMES[row["status"]] in ("filled", "cancelled", "expired")
+        row["number"] for row in rows if STATUS_NAMES[row["status"]] in ("filled", "cancelled", "expired")
     }
     placed = {row["number"] for row in rows if STATUS_NAMES[row["status"]] == "placed"}
     assert {state.number for state in states} == placed - ends

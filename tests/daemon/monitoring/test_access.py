@@ -46,11 +46,25 @@ def test_a_name_is_ours_whole_or_not_at_all() -> None:
     hosts = ("Papertape", "trade.example.org")
     ours = ("papertape", "PAPERTAPE:9464", "trade.example.org", "trade.example.org.:443")
     others = (
-        "papertape.evil.example", "evil-papertape", "example.org", "a.trade.example.org", "trade.example.org.evil.example",
-        "trade.example.org:1:2", "[papertape]x", "", ":9464", ".", "10.0.0.1",
-    )  # fmt: skip
+        "papertape.evil.example",
+        "evil-papertape",
+        "example.org",
+        "a.trade.example.org",
+        "trade.example.org.evil.example",
+        "trade.example.org:1:2",
+        "[papertape]x",
+        "",
+        ":9464",
+        ".",
+        "10.0.0.1",
+    )
 
     assert [is_called(name, hosts) for name in ours] == [True] * len(ours)
     assert [name for name in others if is_called(name, hosts)] == []
-    assert [is_address(name) for name in ("10.0.0.1:80", "[fe80::1]:80", "::1", "0")] == [True, True, True, False]  # fmt: skip
+    assert [is_address(name) for name in ("10.0.0.1:80", "[fe80::1]:80", "::1", "0")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
     assert not is_address("10.0.0.1.evil.example")

@@ -32,12 +32,25 @@ WORTH = "[...$('model-worth').querySelectorAll('tbody tr')].map((row) => [...row
 def held() -> Status:
     """Return the status of an account that holds something, with an order that rests."""
     position = PositionState(
-        symbol="AAA", quantity=-12345.6789012, entry_price=100.0, last_price=99.0, unrealised_pnl=1.5, stop_price=103.0, target_price=None
-    )  # fmt: skip
+        symbol="AAA",
+        quantity=-12345.6789012,
+        entry_price=100.0,
+        last_price=99.0,
+        unrealised_pnl=1.5,
+        stop_price=103.0,
+        target_price=None,
+    )
     order = OrderState(
-        symbol="AAA", number=1, tag="entry", kind="limit", side="buy", quantity=1.0, limit_price=90.0, trigger_price=None,
+        symbol="AAA",
+        number=1,
+        tag="entry",
+        kind="limit",
+        side="buy",
+        quantity=1.0,
+        limit_price=90.0,
+        trigger_price=None,
         is_reduce_only=False,
-    )  # fmt: skip
+    )
     return no_status().model_copy(update={"positions": (position,), "orders": (order,)})
 
 
@@ -46,12 +59,15 @@ def api(tmp_path: Path) -> Api:
     """Return the API of an account with trades, refusals and an attempt to replace its model."""
     filled(tmp_path / "state", candles(500))
     with Journal.open(tmp_path / "state", 0) as journal:
-        journal.commit([
-            lambda j: j.connection.execute(
-                "INSERT INTO attempts (due_ms, effective_ms, cause, outcome, reason, champion, version, gate, started_ms, wall_s) "
-                "VALUES (1, 1, 'schedule', 'refused', 'it lost', 0, 1, ?, 1, 1.0)", (GATE,)
-            )
-        ])  # fmt: skip
+        journal.commit(
+            [
+                lambda j: j.connection.execute(
+                    "INSERT INTO attempts (due_ms, effective_ms, cause, outcome, reason, champion, version, gate, started_ms, wall_s) "
+                    "VALUES (1, 1, 'schedule', 'refused', 'it lost', 0, 1, ?, 1, 1.0)",
+                    (GATE,),
+                )
+            ]
+        )
     return Api(account(tmp_path / "state"), held)
 
 
@@ -65,9 +81,7 @@ async def opened(api: Api, profile: Path) -> AsyncIterator[Tab]:
         yield tab
 
 
-async def test_axe_finds_no_violation_light_and_dark_wide_and_narrow(
-    api: Api, tmp_path: Path
-) -> None:
+async def test_axe_finds_no_violation_light_and_dark_wide_and_narrow(api: Api, tmp_path: Path) -> None:
     async with opened(api, tmp_path / "profile") as tab:
         assert "short 12,345.6789012" in await tab.value("$('positions').textContent")
         assert await tab.value(WORTH) == [
@@ -89,9 +103,7 @@ async def test_axe_finds_no_violation_light_and_dark_wide_and_narrow(
         assert await violations(tab) == [], "not connected"
 
 
-async def test_an_account_that_has_just_begun_says_so_and_shows_nothing_as_measured(
-    tmp_path: Path,
-) -> None:
+async def test_an_account_that_has_just_begun_says_so_and_shows_nothing_as_measured(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     with Journal.open(tmp_path / "state", 0) as journal:
         journal.commit([begin(identity())])

@@ -20,12 +20,7 @@ from papertape.daemon.monitoring.api.listings import LISTINGS, MOST_ROWS
 from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.schemas import CommandDone, CommandName, CommandRequest, Problem
 from papertape.daemon.monitoring.server import Server, Views
-from papertape.daemon.monitoring.windows.candles import (
-    MOST_CANDLES,
-    MOST_KEPT,
-    CandleHistory,
-    stretched,
-)
+from papertape.daemon.monitoring.windows.candles import MOST_CANDLES, MOST_KEPT, CandleHistory, stretched
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, MINUTE_MS
 from papertape.engine.records import UNITS_PER_QUOTE
 from tests.support.api import FIRST_MS, account, journal_of, multiply, no_status, walk
@@ -41,9 +36,7 @@ async def accept(name: CommandName, asked: CommandRequest, key: str | None) -> C
 
 
 @asynccontextmanager
-async def serving(
-    api: Api, backtests: BacktestService | None = None
-) -> AsyncIterator[aiohttp.ClientSession]:
+async def serving(api: Api, backtests: BacktestService | None = None) -> AsyncIterator[aiohttp.ClientSession]:
     metrics = Metrics(Scope(("AAA",), "1m", "1m", "USD", endpoints=Server.ENDPOINTS))
     views = Views(no_status, str, accept, api, backtests)
     async with (
@@ -68,20 +61,20 @@ def years(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for table in ("decisions", "fills", "trades", "equity"):
         multiply(state, table, 50_000)
     with Journal.open(state, 0) as journal:
-        gate = json.dumps(
-            {"contenders": {f"model {n}": {"log_loss": 0.69123456} for n in range(200)}}
+        gate = json.dumps({"contenders": {f"model {n}": {"log_loss": 0.69123456} for n in range(200)}})
+        journal.commit(
+            [
+                lambda j: j.connection.executemany(
+                    "INSERT INTO attempts (due_ms, effective_ms, cause, outcome, reason, champion, version, gate, started_ms, wall_s) "
+                    "VALUES (?, 2, 'schedule', 'rejected', 'worse than the champion', 1, 2, ?, 3, 4.0)",
+                    [(n, gate) for n in range(600)],
+                ),
+                lambda j: j.connection.executemany(
+                    "INSERT INTO notices (time_ms, kind, symbol, open_ms, value, detail) VALUES (?, 'gap', 'AAA', 1, 0.0, ?)",
+                    [(n, "two candles are missing " * 20) for n in range(20_000)],
+                ),
+            ]
         )
-        journal.commit([
-            lambda j: j.connection.executemany(
-                "INSERT INTO attempts (due_ms, effective_ms, cause, outcome, reason, champion, version, gate, started_ms, wall_s) "
-                "VALUES (?, 2, 'schedule', 'rejected', 'worse than the champion', 1, 2, ?, 3, 4.0)",
-                [(n, gate) for n in range(600)],
-            ),
-            lambda j: j.connection.executemany(
-                "INSERT INTO notices (time_ms, kind, symbol, open_ms, value, detail) VALUES (?, 'gap', 'AAA', 1, 0.0, ?)",
-                [(n, "two candles are missing " * 20) for n in range(20_000)],
-            ),
-        ])  # fmt: skip
     return state
 
 
@@ -144,9 +137,7 @@ async def test_rows_are_told_in_quote_in_words_and_by_name(years: Path) -> None:
         number, pnl, side, reason = journal.one(
             "SELECT number, pnl, side, exit_reason FROM trades ORDER BY number LIMIT 1"
         )
-        refused = dict(
-            journal.all("SELECT refused, count(*) FROM decisions WHERE refused <> 0 GROUP BY 1")
-        )
+        refused = dict(journal.all("SELECT refused, count(*) FROM decisions WHERE refused <> 0 GROUP BY 1"))
     async with serving(Api(account(years), no_status)) as http:
         _, body = await get(http, "trades", limit=1, cursor=cursor_before(number))
         (row,) = json.loads(body)["rows"]
@@ -169,20 +160,14 @@ def oracle(rows: Any, start_ms: int, end_ms: int, size_ms: int) -> list[tuple[An
     """Return stretches one by one, each from its own candles."""
     found, times = [], rows["open_ms"]
     for left in range(start_ms - start_ms % size_ms, end_ms, size_ms):
-        part = rows[
-            np.searchsorted(times, left) : np.searchsorted(times, min(left + size_ms, end_ms))
-        ]
+        part = rows[np.searchsorted(times, left) : np.searchsorted(times, min(left + size_ms, end_ms))]
         if len(part):
-            found.append(
-                (left, part["open"][0], max(part["high"]), min(part["low"]), part["close"][-1])
-            )
+            found.append((left, part["open"][0], max(part["high"]), min(part["low"]), part["close"][-1]))
     return found
 
 
 @pytest.mark.parametrize("limit", [40, MOST_CANDLES])
-def test_windows_have_the_true_open_high_low_and_close(
-    minutes: tuple[Path, Any], limit: int
-) -> None:
+def test_windows_have_the_true_open_high_low_and_close(minutes: tuple[Path, Any], limit: int) -> None:
     state, rows = minutes
     random = np.random.default_rng(limit)
     history = CandleHistory(("AAA", "BBB"), MINUTE_MS)
@@ -208,9 +193,7 @@ def test_windows_have_the_true_open_high_low_and_close(
                 if found.size_ms < history._sizes[0]
                 else -(-span[1] // history._sizes[0]) * history._sizes[0]
             )
-            told = list(
-                zip(found.open_ms, found.open, found.high, found.low, found.close, strict=True)
-            )
+            told = list(zip(found.open_ms, found.open, found.high, found.low, found.close, strict=True))
             assert told == oracle(rows, left, right, found.size_ms)[-limit:]
     assert len(sizes) > 2
 
@@ -258,9 +241,7 @@ def test_stretching_in_parts_is_stretching_at_once() -> None:
 
 
 @pytest.mark.asyncio
-async def test_the_newest_candles_come_without_a_span_and_grow_with_the_journal(
-    tmp_path: Path,
-) -> None:
+async def test_the_newest_candles_come_without_a_span_and_grow_with_the_journal(tmp_path: Path) -> None:
     rows = walk(400, 5)
     journal_of(tmp_path, [rows[:390]], batch=7)
     async with serving(Api(account(tmp_path, ("AAA",)), no_status)) as http:
@@ -292,7 +273,7 @@ async def test_the_newest_candles_come_without_a_span_and_grow_with_the_journal(
         ("trades", {"limit": 0}, 400, "limit: input should be greater"),
         ("nothing", {}, 404, "not found"),
     ],
-)  # fmt: skip
+)
 async def test_what_cannot_be_answered_is_a_problem_in_one_sentence(
     tmp_path: Path, what: str, query: dict[str, Any], status: int, told: str
 ) -> None:

@@ -60,9 +60,7 @@ async def test_the_page_and_its_files_come_with_a_strict_policy_and_once(tmp_pat
 
 
 @pytest.mark.asyncio
-async def test_a_browser_keeps_a_file_until_the_page_calls_it_by_another_content(
-    tmp_path: Path,
-) -> None:
+async def test_a_browser_keeps_a_file_until_the_page_calls_it_by_another_content(tmp_path: Path) -> None:
     async with serving(Api(account(tmp_path), no_status)) as http:
         async with http.get("/") as answer:
             assert answer.headers["Cache-Control"] == "no-cache"
@@ -91,9 +89,7 @@ def test_the_page_loads_its_own_files_and_has_nothing_inline() -> None:
     page = text(PAGE)
     loaded = re.findall(r'(?:src|href)="([^"#]+)"', page)
 
-    assert {path for path in loaded if path.startswith("/")} == {
-        f"/assets/{name}" for name in AssetName
-    }
+    assert {path for path in loaded if path.startswith("/")} == {f"/assets/{name}" for name in AssetName}
     assert [path for path in loaded if "://" in path] == [
         "https://www.tradingview.com/"
     ]  # a link, not loaded
@@ -116,9 +112,7 @@ def test_every_question_of_the_page_is_in_the_committed_document() -> None:
         assert set(re.findall(r"\w+", query)) & names <= known, what
     commands = re.search(r"const COMMANDS = \{(.*?)\};", scripts, re.DOTALL)
     assert commands is not None
-    assert set(re.findall(r"^  (\w+):", commands[1], re.MULTILINE)) == {
-        name.value for name in CommandName
-    }
+    assert set(re.findall(r"^  (\w+):", commands[1], re.MULTILINE)) == {name.value for name in CommandName}
 
 
 @asynccontextmanager
@@ -171,9 +165,7 @@ async def asked_for(tab: Tab, name: str, **fields: str) -> None:
     """Ask for a backtest in the form, as a person does."""
     await tab.value("$('ask-backtest').click(), 1")
     ready = "$('asking').open && PAGE.backtests.asking.choices !== null"
-    await tab.until(
-        f"{ready} && $('bt-strategy').value === 'ema_cross' && $('bt-end').value === ''"
-    )
+    await tab.until(f"{ready} && $('bt-strategy').value === 'ema_cross' && $('bt-end').value === ''")
     named = {f"bt-{key}": value for key, value in {"name": name, "token": TOKEN, **fields}.items()}
     await tab.value(filled(named))
     await tab.value("$('bt-send').focus(), 1")
@@ -190,15 +182,15 @@ async def backtested(tab: Tab, folder: Path) -> None:
     await tab.value("$('report-1').focus(), 1")
     await press(tab, "Enter")
     async with opened_page(folder / "profile", "/viewer") as view:
-        drawn = (
-            "document.documentElement?.dataset?.ready ?? document.documentElement?.dataset?.errors"
-        )
+        drawn = "document.documentElement?.dataset?.ready ?? document.documentElement?.dataset?.errors"
         await view.until(drawn)
         assert await view.value("document.documentElement.dataset.errors") is None
         assert await view.value("origin") == "null"
         assert await view.value("SUMMARY.digest") == job["digest"]
     await tab.value("$('beside-1').click(), 1")
-    told = await tab.until("$('comparison').querySelectorAll('polyline').length === 2 && $('comparison').textContent")  # fmt: skip
+    told = await tab.until(
+        "$('comparison').querySelectorAll('polyline').length === 2 && $('comparison').textContent"
+    )
     assert "live account" in told
     for number in (2, 3):
         await asked_for(tab, "long", strategy="confluence", models="yes", more=LONG)
@@ -245,9 +237,7 @@ async def test_in_a_browser_it_lives_through_a_restart_and_obeys_the_token(tmp_p
             ]  # the browser notes every refusal
             assert await tab.value(command("pause", TOKEN)) == ""
             await tab.until("$('answer').className === 'gain'")
-            await tab.until(
-                "PAGE.status.account.is_paused && $('strip').textContent.includes('halted')"
-            )
+            await tab.until("PAGE.status.account.is_paused && $('strip').textContent.includes('halted')")
             run, drawn = (
                 await tab.value("PAGE.stream.run"),
                 await tab.value("PAGE.candles.rows.at(-1).time"),
@@ -257,8 +247,7 @@ async def test_in_a_browser_it_lives_through_a_restart_and_obeys_the_token(tmp_p
         assert workers(tmp_path) == []  # the one that was left running went with its daemon
         async with daemon(tmp_path / "state", port):
             await tab.until(
-                f"document.documentElement.dataset.line === 'live' && PAGE.stream.run !== {run!r}",
-                120.0,
+                f"document.documentElement.dataset.line === 'live' && PAGE.stream.run !== {run!r}", 120.0
             )
             await tab.until(f"PAGE.candles.rows.at(-1).time > {drawn} && $('banner').hidden", 120.0)
             states = "PAGE.backtests.jobs.map((job) => job.state).join()"

@@ -11,12 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from papertape.daemon.backtests.answers import (
-    BacktestComparison,
-    BacktestJob,
-    BacktestResult,
-    BacktestState,
-)
+from papertape.daemon.backtests.answers import BacktestComparison, BacktestJob, BacktestResult, BacktestState
 from papertape.daemon.backtests.jobs import JobFolder, KeptJob
 from papertape.daemon.backtests.results import PIECE_BYTES
 from papertape.daemon.backtests.service import BacktestService
@@ -43,9 +38,7 @@ async def serving(
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """Serve a daemon's backtests, none of which comes to its turn."""
     config = make_config({"backtests": backtests})
-    service = BacktestService(
-        config, state / "backtests", lambda: 5, (sys.executable, str(CHILD), how)
-    )
+    service = BacktestService(config, state / "backtests", lambda: 5, (sys.executable, str(CHILD), how))
     metrics = Metrics(Scope(("AAA",), "1m", "1m", "USD", endpoints=Server.ENDPOINTS))
     views = Views(no_status, str, accept, Api(account(state), no_status), service)
     async with (
@@ -55,9 +48,7 @@ async def serving(
         yield http
 
 
-async def ask(
-    http: aiohttp.ClientSession, method: str, path: str, **more: Any
-) -> tuple[int, bytes]:
+async def ask(http: aiohttp.ClientSession, method: str, path: str, **more: Any) -> tuple[int, bytes]:
     async with http.request(method, path, **more) as answer:
         body = await answer.read()
         assert len(body) <= BUDGET
@@ -75,22 +66,29 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     report = {"sensitivity": False, "benchmarks": False, "random_draws": 0, "regimes": False}
     for number, fast in ((1, 10), (2, 20)):
         found = backtest(
-            synthesize("noise", 2_500, "1h"), strategy="ema_cross", use_ml=False, account={"sizing": "all_in"},
-            parameters={"fast": fast}, report=report,
-        )  # fmt: skip
+            synthesize("noise", 2_500, "1h"),
+            strategy="ema_cross",
+            use_ml=False,
+            account={"sizing": "all_in"},
+            parameters={"fast": fast},
+            report=report,
+        )
         found.save(jobs.place(number) / "result")
         job = BacktestJob(
-            number=number, name="x" * 80, strategy="ema_cross", tapes=("SYNTH",), state=BacktestState.DONE,
-            created_ms=1, digest=found.digest,
-        )  # fmt: skip
+            number=number,
+            name="x" * 80,
+            strategy="ema_cross",
+            tapes=("SYNTH",),
+            state=BacktestState.DONE,
+            created_ms=1,
+            digest=found.digest,
+        )
         jobs.save(KeptJob(job, "", ""))
     return state
 
 
 @pytest.mark.asyncio
-async def test_reading_is_free_here_and_starting_and_cancelling_need_the_token(
-    tmp_path: Path,
-) -> None:
+async def test_reading_is_free_here_and_starting_and_cancelling_need_the_token(tmp_path: Path) -> None:
     async with serving(tmp_path) as http:
         for headers in ({}, {"Authorization": f"Bearer {TOKEN}x"}):
             for path in (PLACE, f"{PLACE}/1/cancel"):
@@ -117,11 +115,21 @@ async def test_keys_full_queues_and_malformed_requests_have_their_status(tmp_pat
         assert (await ask(http, "POST", PLACE, headers=keyed, json={"name": "b"}))[0] == 422
         assert (await ask(http, "POST", PLACE, headers=BEARER))[0] == 503
         for body in (
-            b"[", b"[]", b"null", b'{"config": 3}', b'{"confg": {}}', b'{"name": 3}', b"[" * 9_000, b'{"name": "\\ud800"}',
-            b'{"config": {"account": {"capital": 1e999}}}', b'{"config": {"account": {"capital": NaN}}}',
-            b'{"config": {"account": {"capital": ' + b"9" * 9_000 + b"}}}", b'{"config": ' + b'{"a":' * 2_000 + b"1" + b"}" * 2_001,
-            b'{"config": {"data": {"tapes": ["/etc/passwd"]}}}', b'{"config": {"strategy": {"name": "os:system"}}}',
-        ):  # fmt: skip
+            b"[",
+            b"[]",
+            b"null",
+            b'{"config": 3}',
+            b'{"confg": {}}',
+            b'{"name": 3}',
+            b"[" * 9_000,
+            b'{"name": "\\ud800"}',
+            b'{"config": {"account": {"capital": 1e999}}}',
+            b'{"config": {"account": {"capital": NaN}}}',
+            b'{"config": {"account": {"capital": ' + b"9" * 9_000 + b"}}}",
+            b'{"config": ' + b'{"a":' * 2_000 + b"1" + b"}" * 2_001,
+            b'{"config": {"data": {"tapes": ["/etc/passwd"]}}}',
+            b'{"config": {"strategy": {"name": "os:system"}}}',
+        ):
             status, told = await ask(http, "POST", PLACE, headers=BEARER, data=body)
             assert status == 400, (body[:60], told)
         assert (await ask(http, "POST", PLACE, headers=BEARER, data=b"x" * 20_000))[0] == 413
@@ -160,7 +168,7 @@ async def test_a_result_its_files_and_comparisons_are_told_within_the_budget(sta
         ]
         metric = next(each for each in beside.metrics if each.name == "total_return")
         other = json.loads((state / "backtests/000002/result/result.json").read_text())["metrics"]
-        assert (metric.first, metric.second) == (found.metrics["total_return"], other["total_return"])  # fmt: skip
+        assert (metric.first, metric.second) == (found.metrics["total_return"], other["total_return"])
         assert metric.difference == other["total_return"] - found.metrics["total_return"]
         assert beside.is_same_span
         for bad in ("", "?other=", "?other=x", "?other=0", "?other=1&other=2"):

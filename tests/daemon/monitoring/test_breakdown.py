@@ -37,9 +37,7 @@ def api(tmp_path: Path) -> Api:
 async def test_parts_are_those_of_the_engine_and_add_up(api: Api, tmp_path: Path) -> None:
     async with serving(api) as http, browser_tab(tmp_path / "profile") as tab:
         await tab.open(str(http._base_url), 1280)
-        await tab.until(
-            "PAGE.trades.rows.length > 5 && $('breakdown').querySelector('table') !== null"
-        )
+        await tab.until("PAGE.trades.rows.length > 5 && $('breakdown').querySelector('table') !== null")
         rows = json.loads(await tab.value("JSON.stringify(PAGE.trades.rows)")) + MADE
         found = json.loads(await tab.value(f"JSON.stringify(attributed({json.dumps(rows)}))"))
         told = await tab.value("$('breakdown').textContent")
@@ -47,11 +45,14 @@ async def test_parts_are_those_of_the_engine_and_add_up(api: Api, tmp_path: Path
 
     trades = np.array(
         [
-            (round(row["pnl"] * UNITS_PER_QUOTE), *(np.nan if row[name] is None else row[name] for name in SCORES))
+            (
+                round(row["pnl"] * UNITS_PER_QUOTE),
+                *(np.nan if row[name] is None else row[name] for name in SCORES),
+            )
             for row in rows
         ],
         TRADE,
-    )  # fmt: skip
+    )
     parts = {name: values.sum() / UNITS_PER_QUOTE for name, values in attribution(trades).items()}
     assert found == pytest.approx(parts, abs=1e-6)
     assert found["unattributed"] == pytest.approx(-4.0)

@@ -82,9 +82,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _about(state: Path) -> Any:
-    return identity(
-        signals={"use_smc": True, "retrain_every": "never"}, daemon={"state": str(state)}
-    )
+    return identity(signals={"use_smc": True, "retrain_every": "never"}, daemon={"state": str(state)})
 
 
 def test_what_was_seen_before_a_restart_is_told_after_it(stopped: Path) -> None:
@@ -101,7 +99,7 @@ def test_what_was_seen_before_a_restart_is_told_after_it(stopped: Path) -> None:
             said = Seen.answers[*key]
             assert found.answer is not None
             assert found.answer.score_smc == pytest.approx(float(said["score_smc"]), abs=1e-6)
-            assert found.answer.target == {-1: "short", 0: "flat", 1: "long", 2: "keep"}[int(said["target"])]  # fmt: skip
+            assert found.answer.target == {-1: "short", 0: "flat", 1: "long", 2: "keep"}[int(said["target"])]
         assert journal.one("SELECT count(*) FROM closes")[0] == len(Seen.features)
         assert not close_of(journal, Seen.drawn, SYMBOL, 7).is_kept
 
@@ -125,9 +123,7 @@ def test_the_first_condition_that_was_not_met_is_told_with_what_was_seen(tmp_pat
 
 
 @pytest.mark.parametrize("span", [(0.0, 1.0), (0.3, 0.5), (0.7, 0.72), (0.9, 1.0)])
-def test_structure_of_a_window_is_what_the_report_folds(
-    stopped: Path, span: tuple[float, float]
-) -> None:
+def test_structure_of_a_window_is_what_the_report_folds(stopped: Path, span: tuple[float, float]) -> None:
     times = np.unique(ROWS["open_ms"])
     from_ms, to_ms = (int(times[min(int(part * len(times)), len(times) - 1)]) for part in span)
     whole = structure_of(Seen.own, HOUR_MS)
@@ -147,7 +143,7 @@ def test_structure_of_a_window_is_what_the_report_folds(
     told = {}
     for place, group in enumerate(found.group):
         kind = kinds[GROUPS[group], found.labels[found.label[place]]]
-        key = (kind, found.side[place], found.is_swing[place], found.formed_ms[place], found.known_ms[place])  # fmt: skip
+        key = (kind, found.side[place], found.is_swing[place], found.formed_ms[place], found.known_ms[place])
         told[key] = (found.ended_ms[place], found.top[place], found.bottom[place])
     assert inside <= set(told)
     assert all(key[4] <= to_ms for key in told)
@@ -181,9 +177,7 @@ def test_lines_have_the_last_value_of_every_stretch(stopped: Path, n: int, joine
     }
 
 
-def test_a_journal_of_the_version_before_gets_what_it_did_not_keep(
-    stopped: Path, tmp_path: Path
-) -> None:
+def test_a_journal_of_the_version_before_gets_what_it_did_not_keep(stopped: Path, tmp_path: Path) -> None:
     served(tmp_path, recorded(ROWS[:2_000]), about=_about(tmp_path))
     change_to_version_3(tmp_path)
     heard: list[Recovered] = []
@@ -201,15 +195,17 @@ def test_an_event_that_was_changed_is_named_by_the_audit(tmp_path: Path) -> None
         sequence, number = journal.one(
             "SELECT input, sequence FROM events WHERE symbol = 'AAA' ORDER BY known_ms DESC LIMIT 1"
         )
-        journal.commit([
-            lambda j: j.connection.execute(
-                "UPDATE events SET level = level + 1 WHERE symbol = 'AAA' AND sequence = ?", (number,)
-            )
-        ])  # fmt: skip
+        journal.commit(
+            [
+                lambda j: j.connection.execute(
+                    "UPDATE events SET level = level + 1 WHERE symbol = 'AAA' AND sequence = ?", (number,)
+                )
+            ]
+        )
         again = Again(tmp_path, journal)
         finding = answer(again, {"sequence": journal.sequence, "digest": "", "sha256": ""})
 
-    assert finding.difference.startswith(f"input {sequence}, events AAA {HOUR_MS} {number}, field level")  # fmt: skip
+    assert finding.difference.startswith(f"input {sequence}, events AAA {HOUR_MS} {number}, field level")
 
 
 def test_the_newest_closes_are_kept_and_older_ones_go(
@@ -231,9 +227,7 @@ def test_structure_is_kept_as_far_back_as_closes_and_an_audit_knows_that(
     served(tmp_path, recorded(ROWS[:2_000]), about=_about(tmp_path))
 
     with Journal.read(tmp_path) as journal:
-        found = journal.all(
-            "SELECT symbol, sequence, known_ms FROM events ORDER BY symbol, sequence"
-        )
+        found = journal.all("SELECT symbol, sequence, known_ms FROM events ORDER BY symbol, sequence")
         newest = dict(journal.all("SELECT symbol, max(known_ms) FROM events GROUP BY symbol"))
     table = next(each for each in tables.TABLES if each.name == "events")
     every = tables.kept(table, Seen.report)
@@ -251,11 +245,13 @@ def test_structure_is_kept_as_far_back_as_closes_and_an_audit_knows_that(
     assert len(asked) == 1  # all inputs here are compared at once
     symbol, sequence, _ = found[-2]  # one that is kept is missed
     with Journal.open(tmp_path, 0) as journal:
-        journal.commit([
-            lambda j: j.connection.execute(
-                "DELETE FROM events WHERE symbol = ? AND sequence = ?", (symbol, sequence)
-            )
-        ])  # fmt: skip
+        journal.commit(
+            [
+                lambda j: j.connection.execute(
+                    "DELETE FROM events WHERE symbol = ? AND sequence = ?", (symbol, sequence)
+                )
+            ]
+        )
     difference = verify_state(tmp_path).difference
     assert difference is not None
     assert difference.record == f"events {symbol} {HOUR_MS} {sequence}"
@@ -266,13 +262,15 @@ async def test_answers_and_deltas_stay_within_their_budget(stopped: Path, tmp_pa
     """A window of twenty times what an answer holds, and lines of every feature at every close."""
     shutil.copy(stopped / "journal.db", tmp_path)
     with Journal.open(tmp_path, 0) as journal:
-        journal.commit([
-            lambda j: j.connection.execute(
-                "INSERT INTO events SELECT input, sequence + 1000000 * n, symbol, timeframe_ms, known_ms, formed_ms, known_bar, "
-                "bar + 10000 * n, kind, scale, side, top, bottom, level, strength, reference, tag FROM events, "
-                "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 20) SELECT n FROM c)"
-            )
-        ])  # fmt: skip
+        journal.commit(
+            [
+                lambda j: j.connection.execute(
+                    "INSERT INTO events SELECT input, sequence + 1000000 * n, symbol, timeframe_ms, known_ms, formed_ms, known_bar, "
+                    "bar + 10000 * n, kind, scale, side, top, bottom, level, strength, reference, tag FROM events, "
+                    "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 20) SELECT n FROM c)"
+                )
+            ]
+        )
     facts = account(tmp_path, frame_ms=HOUR_MS)._replace(features=Seen.drawn)
     async with serving(Api(facts, no_status)) as http:
         status, body = await get(http, "structure", symbol=SYMBOL)
@@ -290,9 +288,7 @@ async def test_answers_and_deltas_stay_within_their_budget(stopped: Path, tmp_pa
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.asyncio
-async def test_the_page_draws_what_the_strategy_saw_and_goes_on_with_the_stream(
-    tmp_path: Path,
-) -> None:
+async def test_the_page_draws_what_the_strategy_saw_and_goes_on_with_the_stream(tmp_path: Path) -> None:
     await asyncio.to_thread(served, tmp_path, recorded(ROWS[: 2 * 2_960]), None, _about(tmp_path))
     facts = account(tmp_path, frame_ms=HOUR_MS)._replace(features=Seen.drawn)
     api = Api(facts, no_status)
@@ -303,26 +299,36 @@ async def test_the_page_draws_what_the_strategy_saw_and_goes_on_with_the_stream(
         await tab.open(str(http._base_url), 1280)
         assert await tab.value("PAGE.candles.structure.items.n") == len(expected.group) > 100
         alive = [ms for ms in expected.ended_ms if ms is None]
-        assert await tab.value("PAGE.candles.structure.items.ended.filter((t) => t === Infinity).length") == len(alive)  # fmt: skip
+        assert await tab.value(
+            "PAGE.candles.structure.items.ended.filter((t) => t === Infinity).length"
+        ) == len(alive)
         # Put away and shown again; a zone that is over is drawn as a trace.
         drawn = "PAGE.candles.structure.inSight().chosen.length"
         before = await tab.value(drawn)
         await tab.value("[...$('structure').querySelectorAll('input')][0].click()")
         assert 0 < await tab.value(drawn) < before
-        assert await tab.value("PAGE.candles.structure.isOver(PAGE.candles.structure.items.ended.findIndex((t) => t !== Infinity))")  # fmt: skip
+        assert await tab.value(
+            "PAGE.candles.structure.isOver(PAGE.candles.structure.items.ended.findIndex((t) => t !== Infinity))"
+        )
         # A price lies on the candles, an oscillator has a pane of its own.
         await tab.value("for (const box of $('features').querySelectorAll('input')) box.click()")
-        panes = await tab.value("PAGE.candles.features.lines.map((l) => [l.column.name, l.series.getPane().paneIndex()])")  # fmt: skip
+        panes = await tab.value(
+            "PAGE.candles.features.lines.map((l) => [l.column.name, l.series.getPane().paneIndex()])"
+        )
         assert {name for name, pane in panes if pane == 0} == {"ema_20", "ema_50"}
         assert len({pane for _, pane in panes}) == 5
-        values = await tab.value("PAGE.candles.features.values(PAGE.candles.rows.length - 1).map(([name]) => name)")  # fmt: skip
+        values = await tab.value(
+            "PAGE.candles.features.values(PAGE.candles.rows.length - 1).map(([name]) => name)"
+        )
         assert values == [each.name for each in Seen.drawn.drawn]
         # Ten closes later: candles, their features, and structure.
         n = await tab.value("PAGE.candles.features.times.length")
         await asyncio.to_thread(served, tmp_path, recorded(ROWS), None, _about(tmp_path))
         api.stream.on_step()
         await tab.until(f"PAGE.candles.features.times.length === {n} + 10")
-        newest = [Seen.features[0, int(ROWS["open_ms"][-1]) + HOUR_MS // 4][each.row] for each in Seen.drawn.drawn]  # fmt: skip
+        newest = [
+            Seen.features[0, int(ROWS["open_ms"][-1]) + HOUR_MS // 4][each.row] for each in Seen.drawn.drawn
+        ]
         told = await tab.value("PAGE.candles.features.data.columns.map((c) => c.values.at(-1))")
         assert told == pytest.approx(newest, rel=1e-6)
         assert await tab.value("document.documentElement.scrollWidth <= innerWidth")

@@ -77,15 +77,10 @@ async def test_a_key_is_one_command_also_after_a_restart(tmp_path: Path) -> None
 
 
 @pytest.mark.asyncio
-async def test_who_asks_again_while_it_is_carried_out_waits_for_the_same_command(
-    tmp_path: Path,
-) -> None:
+async def test_who_asks_again_while_it_is_carried_out_waits_for_the_same_command(tmp_path: Path) -> None:
     async def act(daemon: RunningDaemon) -> Any:
         commands = Commands(daemon)
-        asked = [
-            asyncio.create_task(commands.carry_out(CommandName.FLATTEN, PLAIN, "k"))
-            for _ in range(5)
-        ]
+        asked = [asyncio.create_task(commands.carry_out(CommandName.FLATTEN, PLAIN, "k")) for _ in range(5)]
         await asyncio.sleep(0)
         asked[0].cancel()  # who asked first has gone; its command goes on
         another = commands.carry_out(CommandName.KILL, PLAIN, "k")
@@ -100,9 +95,7 @@ async def test_who_asks_again_while_it_is_carried_out_waits_for_the_same_command
 
 
 @pytest.mark.asyncio
-async def test_what_is_no_input_is_done_once_and_what_was_refused_is_not_kept(
-    tmp_path: Path,
-) -> None:
+async def test_what_is_no_input_is_done_once_and_what_was_refused_is_not_kept(tmp_path: Path) -> None:
     async def act(daemon: RunningDaemon) -> Any:
         ask = Commands(daemon).carry_out
         taken = await ask(CommandName.SNAPSHOT, PLAIN, "s")
@@ -120,9 +113,7 @@ async def test_what_is_no_input_is_done_once_and_what_was_refused_is_not_kept(
     assert kept is None
 
 
-def test_the_newest_keys_are_kept_and_no_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_newest_keys_are_kept_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command_keys, "KEPT", 3)
     with Journal.open(tmp_path, 0) as journal:
         for number in range(5):

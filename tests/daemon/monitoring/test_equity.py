@@ -117,9 +117,7 @@ def test_every_window_has_its_extremes_however_it_was_taken_in(
 
 
 @pytest.mark.parametrize("n", [5_000, 40_000])
-def test_what_a_window_reads_does_not_grow_with_the_table(
-    n: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_window_reads_does_not_grow_with_the_table(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once a table was taken in: of the window its own marks, or those of one kept stretch at each end."""
     monkeypatch.setattr(module, "MOST_KEPT", 2_500)
     equity, history = worth(n, 5), EquityHistory(CAPITAL)
@@ -152,11 +150,14 @@ async def test_years_fit_and_peak_and_trough_of_every_stretch_survive(tmp_path: 
     equity = worth(YEARS, 5)
     rows = zip(times(0, equity).tolist(), equity.tolist(), (equity // 3).tolist(), strict=True)
     with Journal.open(tmp_path, 0) as journal:
-        journal.commit([
-            lambda j: j.connection.executemany(
-                "INSERT INTO equity (input, time_ms, equity, cash, exposure, open_positions) VALUES (1, ?, ?, 0, ?, 1)", rows
-            )
-        ])  # fmt: skip
+        journal.commit(
+            [
+                lambda j: j.connection.executemany(
+                    "INSERT INTO equity (input, time_ms, equity, cash, exposure, open_positions) VALUES (1, ?, ?, 0, ?, 1)",
+                    rows,
+                )
+            ]
+        )
     async with serving(Api(account(tmp_path), no_status)) as http:
         _, body = await get(http, "equity")  # no more than 256 kB
         found = EquityCurve.model_validate_json(body)

@@ -42,21 +42,13 @@ def lines(stream: io.StringIO) -> list[dict[str, object]]:
 def test_an_event_is_one_json_line_in_utc(stream: io.StringIO) -> None:
     set_up_logging("json", stream=stream)
 
-    structlog.get_logger("papertape.daemon.app").info(
-        "fill", symbol="BTCUSD", price=40_000.5, bars=3
-    )
+    structlog.get_logger("papertape.daemon.app").info("fill", symbol="BTCUSD", price=40_000.5, bars=3)
 
     (event,) = lines(stream)
     when = datetime.fromisoformat(str(event.pop("time")))
     assert when.utcoffset() is not None
     assert when.utcoffset().total_seconds() == 0.0  # type: ignore[union-attr]
-    assert event == {
-        "event": "fill",
-        "level": "info",
-        "symbol": "BTCUSD",
-        "price": 40_000.5,
-        "bars": 3,
-    }
+    assert event == {"event": "fill", "level": "info", "symbol": "BTCUSD", "price": 40_000.5, "bars": 3}
 
 
 def test_the_standard_library_comes_through_the_same_door(stream: io.StringIO) -> None:

@@ -45,18 +45,15 @@ async def page(state: Path, profile: Path) -> AsyncIterator[tuple[Tab, BacktestS
     """Open the page of a daemon whose backtests say how far they are and wait."""
     store = state / "tapes"
     Store(store).save(synthesize("noise", 200, "1h"), replace=True)
-    own = make_config({
-        "data": {"store": str(store), **SPAN}, "strategy": {"name": "ema_cross", "parameters": {"fast": 7}},
-    })  # fmt: skip
+    own = make_config(
+        {"data": {"store": str(store), **SPAN}, "strategy": {"name": "ema_cross", "parameters": {"fast": 7}}}
+    )
     service = BacktestService(
         own, state / "backtests", lambda: 1_700_000_000_000, (sys.executable, str(CHILD), "waits")
     )
     metrics = Metrics(Scope(("AAA",), "1m", "1m", "USD", endpoints=Server.ENDPOINTS))
     views = Views(offered, str, accept, Api(account(state), offered), service)
-    async with (
-        Server(metrics, views, version="0", token=TOKEN) as server,
-        browser_tab(profile) as tab,
-    ):
+    async with Server(metrics, views, version="0", token=TOKEN) as server, browser_tab(profile) as tab:
         task = asyncio.create_task(service.run())
         try:
             await tab.call("Network.enable")
@@ -69,9 +66,7 @@ async def page(state: Path, profile: Path) -> AsyncIterator[tuple[Tab, BacktestS
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_one_is_asked_for_followed_and_cancelled_by_keyboard(
-    state: Path, tmp_path: Path
-) -> None:
+async def test_one_is_asked_for_followed_and_cancelled_by_keyboard(state: Path, tmp_path: Path) -> None:
     async with page(state, tmp_path / "profile") as (tab, service):
         await tab.value("$('ask-backtest').focus(), 1")
         await press(tab, "Enter")
@@ -79,20 +74,29 @@ async def test_one_is_asked_for_followed_and_cancelled_by_keyboard(
         assert await tab.value("$('bt-parameters').querySelector('[data-name=fast]').value") == "7"
         assert await tab.value("$('bt-send').disabled")
         await looked_at(tab, "the form")
-        await tab.value(filled({"bt-name": "by hand", "bt-token": "not-the-right-token", "bt-end": "2020-01-04", "bt-more": "{"}))  # fmt: skip
+        await tab.value(
+            filled(
+                {
+                    "bt-name": "by hand",
+                    "bt-token": "not-the-right-token",
+                    "bt-end": "2020-01-04",
+                    "bt-more": "{",
+                }
+            )
+        )
         await tab.value("""$("bt-tapes").querySelector("input").click(), $("bt-parameters").querySelector("[data-name=slow]").value = "31",
           $("bt-send").focus(), 1""")
         await press(tab, "Enter")
-        assert "no JSON" in await tab.until("$('bt-answer').className === 'loss' && $('bt-answer').textContent")  # fmt: skip
-        await tab.value(
-            '$("bt-more").value = `{"account": {"capital": 1234}}`, $("bt-send").focus(), 1'
+        assert "no JSON" in await tab.until(
+            "$('bt-answer').className === 'loss' && $('bt-answer').textContent"
         )
+        await tab.value('$("bt-more").value = `{"account": {"capital": 1234}}`, $("bt-send").focus(), 1')
         await press(tab, "Enter")
-        assert "token" in await tab.until("$('bt-answer').textContent.includes('wrong') && $('bt-answer').textContent")  # fmt: skip
-        tab.errors[:] = [error for error in tab.errors if "401" not in error]
-        await tab.value(
-            f"$('bt-token').value = {TOKEN!r}; $('bt-token').oninput(); $('bt-send').focus(); 1"
+        assert "token" in await tab.until(
+            "$('bt-answer').textContent.includes('wrong') && $('bt-answer').textContent"
         )
+        tab.errors[:] = [error for error in tab.errors if "401" not in error]
+        await tab.value(f"$('bt-token').value = {TOKEN!r}; $('bt-token').oninput(); $('bt-send').focus(); 1")
         await press(tab, "Enter")
         await tab.until("!$('asking').open && PAGE.backtests.jobs[0].state === 'running'")
         number = await tab.value("PAGE.backtests.jobs[0].number")
@@ -106,21 +110,25 @@ async def test_one_is_asked_for_followed_and_cancelled_by_keyboard(
         span = json.loads(asked)["config"]["data"]
         assert span["start"] == SPAN["start"]  # untouched: the time of day that a day cannot show
         assert span["end"] == "2020-01-04"
-        await tab.until("$('backtests').querySelector('progress')?.value === 3 && $('backtests').textContent.includes('42 %')")  # fmt: skip
+        await tab.until(
+            "$('backtests').querySelector('progress')?.value === 3 && $('backtests').textContent.includes('42 %')"
+        )
         assert await violations(tab) == []
         await tab.value(f"$('cancel-{number}').focus(), 1")
         await press(tab, "Enter")
-        await tab.until(f"$('cancel-{number}').textContent === 'really cancel' && document.activeElement.id === 'cancel-{number}'")  # fmt: skip
+        await tab.until(
+            f"$('cancel-{number}').textContent === 'really cancel' && document.activeElement.id === 'cancel-{number}'"
+        )
         assert service.job(number).state is BacktestState.RUNNING
         await press(tab, "Enter")
-        await tab.until("PAGE.backtests.jobs[0].state === 'cancelled' && $('backtests').textContent.includes('cancelled')")  # fmt: skip
+        await tab.until(
+            "PAGE.backtests.jobs[0].state === 'cancelled' && $('backtests').textContent.includes('cancelled')"
+        )
         assert await tabbed(tab) == []
         assert tab.errors == []
 
 
-async def test_results_are_compared_and_what_is_missing_is_told(
-    state: Path, tmp_path: Path
-) -> None:
+async def test_results_are_compared_and_what_is_missing_is_told(state: Path, tmp_path: Path) -> None:
     async with page(state, tmp_path / "profile") as (tab, _):
         await tab.value(
             "$('compare-first').value = '1', $('compare-second').value = '2', $('compare').click(), 1"
@@ -153,8 +161,17 @@ async def test_its_report_runs_in_a_page_that_has_no_network_and_no_token(
             assert await view.value("document.documentElement.dataset.errors") is None
             assert "drawdown" in await view.value("$('headline').textContent")
             assert await view.value("origin") == "null"
-            assert await view.value("(() => { try { return sessionStorage.length } catch (error) { return error.name } })()") == "SecurityError"  # fmt: skip
-            sent = await view.call("Runtime.evaluate", expression="fetch('/api/v1/status').then(() => 'sent', () => 'refused')", awaitPromise=True)  # fmt: skip
+            assert (
+                await view.value(
+                    "(() => { try { return sessionStorage.length } catch (error) { return error.name } })()"
+                )
+                == "SecurityError"
+            )
+            sent = await view.call(
+                "Runtime.evaluate",
+                expression="fetch('/api/v1/status').then(() => 'sent', () => 'refused')",
+                awaitPromise=True,
+            )
             assert sent["result"]["value"] == "refused"
         await tab.until("$('backtests-state').textContent === ''")
         assert tab.errors == []
@@ -174,7 +191,7 @@ async def test_no_page_of_another_origin_can_fill_the_viewer(state: Path, tmp_pa
     ):
         here = str(http._base_url).rstrip("/")
         await tab.call("Page.navigate", url=f"{other.make_url('/')}#{here}")
-        await tab.until("document.readyState === 'complete' && document.querySelector('button') !== null")  # fmt: skip
+        await tab.until("document.readyState === 'complete' && document.querySelector('button') !== null")
         await tab.value("document.querySelector('button').focus(), 1")
         await press(tab, "Enter")
         await tab.until("document.title === 'may try'")
@@ -182,6 +199,9 @@ async def test_no_page_of_another_origin_can_fill_the_viewer(state: Path, tmp_pa
             # Heard after the page's own listener has had its turn.
             await view.value("addEventListener('message', () => { globalThis.isHeard = true }), 1")
             await tab.value("view.postMessage('<title>taken</title>', '*'), 1")
-            assert await view.until("globalThis.isHeard ? 'heard' : document.title === 'taken' && 'taken'") == "heard"  # fmt: skip
+            assert (
+                await view.until("globalThis.isHeard ? 'heard' : document.title === 'taken' && 'taken'")
+                == "heard"
+            )
             assert await view.value("document.title") == "Report"
             assert await view.value("location.origin") == here

@@ -84,9 +84,11 @@ async def test_it_is_drawn_with_counts_in_light_and_dark_wide_and_narrow(
         filled_buckets = [bucket for bucket in told.buckets if bucket.rows]
         drawn = await tab.value("$('model-reliability').querySelectorAll('circle').length")
         assert drawn == len(filled_buckets) > 1
-        rows = json.loads(await tab.value(
-            "JSON.stringify([...$('model-scores').querySelector('tbody').rows].map((row) => [...row.cells].map((cell) => cell.textContent)))"
-        ))  # fmt: skip
+        rows = json.loads(
+            await tab.value(
+                "JSON.stringify([...$('model-scores').querySelector('tbody').rows].map((row) => [...row.cells].map((cell) => cell.textContent)))"
+            )
+        )
         assert [(name, count) for name, _, _, count in rows] == [
             (bucket.name, f"{bucket.rows:,}") for bucket in filled_buckets
         ]

@@ -26,10 +26,7 @@ async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 async def told(port: int) -> dict[str, Any]:
     """Return what a daemon says of its peers, by name."""
-    async with (
-        aiohttp.ClientSession() as http,
-        http.get(f"http://127.0.0.1:{port}/api/v1/peers") as answer,
-    ):
+    async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/api/v1/peers") as answer:
         assert answer.status == 200
         return {peer["name"]: peer for peer in (await answer.json())["peers"]}
 
@@ -61,9 +58,7 @@ async def test_each_is_shown_as_it_is_and_one_that_ends_keeps_what_it_said(tmp_p
                 card = await tab.value("$('peers').firstElementChild.textContent")
                 equity = (await told(port))["desk"]["status"]["account"]["equity"]
                 assert equity > 0.0
-                assert all(
-                    word in card for word in ("desk", "sim", "JPY", "newest candle", "heard")
-                )
+                assert all(word in card for word in ("desk", "sim", "JPY", "newest candle", "heard"))
                 assert re.search(r"account[\d,]+ JPY", card)  # whole yen
                 assert await tabbed(tab) == []
                 await looked_at(tab)

@@ -33,11 +33,11 @@ STATE = """JSON.stringify((() => {{ const view = PAGE.candles; PAGE.replay.go({n
 
 async def opened(tab: Tab, url: str, from_ms: int) -> None:
     await tab.call("Page.navigate", url="about:blank")
-    await tab.until(
-        "location.href === 'about:blank'"
-    )  # or the page before would say that it is drawn
+    await tab.until("location.href === 'about:blank'")  # or the page before would say that it is drawn
     await tab.open(url, 1280)
-    assert await tab.value(f"(async () => {{ await PAGE.candles.load({from_ms}, null, true); PAGE.replay.begin(); await PAGE.candles.prepare(); document.documentElement.dataset.asked = 'yes'; }})(), 1")  # fmt: skip
+    assert await tab.value(
+        f"(async () => {{ await PAGE.candles.load({from_ms}, null, true); PAGE.replay.begin(); await PAGE.candles.prepare(); document.documentElement.dataset.asked = 'yes'; }})(), 1"
+    )
     await tab.until("document.documentElement.dataset.asked === 'yes'")
     assert await tab.value("PAGE.candles.whole[0].time * 1000") == from_ms
     assert not await tab.value("document.documentElement.dataset.errors")
@@ -46,9 +46,7 @@ async def opened(tab: Tab, url: str, from_ms: int) -> None:
 def flat_hours(state: Path, n: int) -> list[int]:
     """Return some hours at whose close nothing is held and much has happened, spread over the tape."""
     with Journal.read(state) as journal:
-        fills = journal.all(
-            "SELECT candle_ms, position FROM fills WHERE symbol = 'AAA' ORDER BY sequence"
-        )
+        fills = journal.all("SELECT candle_ms, position FROM fills WHERE symbol = 'AAA' ORDER BY sequence")
     times, positions = (np.array(column) for column in zip(*fills, strict=True))
     closes = int(ROWS["open_ms"][0]) + HOUR_MS * np.arange(200, 590)
     place = np.searchsorted(times, closes) - 1
@@ -89,9 +87,7 @@ async def test_the_page_at_a_candle_is_that_of_a_daemon_which_stopped_there(
             assert await tab.value(f"{marked % (120, 180)}.equity === null")
             # The window begins at hour 100, and counts from there.
             counts = "$('why').textContent.match(/(trades closed|Refusals) since 2020-01-05 04:00/g).length"
-            await tab.value(
-                "drawWhy($('why'), PAGE.candles.stateAt(1), { time: 660, close: 1 }), 1"
-            )
+            await tab.value("drawWhy($('why'), PAGE.candles.stateAt(1), { time: 660, close: 1 }), 1")
             assert await tab.value(counts) == 2
             # What is open now is part of the window from its own first fill on, and none of it where that came later.
             open_at = """JSON.stringify([[], [0], [2]].map((left) => tradesOf([], { symbol: "AAA", quantity: 2 },
@@ -116,4 +112,4 @@ async def test_the_page_at_a_candle_is_that_of_a_daemon_which_stopped_there(
 
 
 def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[Any]:
-    return [(name, found[name], expected[name]) for name in expected if found[name] != expected[name]]  # fmt: skip
+    return [(name, found[name], expected[name]) for name in expected if found[name] != expected[name]]

@@ -28,9 +28,7 @@ def at(hours: int) -> int:
 
 
 # Two models; the last trade of the first one ends when the second one has made its first.
-FIRST = ShadowRow(
-    1, 1, at(0), at(48), 40, 0, 2, 0.01, 0.69, 0.7, 1, f"[[{at(10)}, 0.03], [{at(52)}, 0.01]]"
-)
+FIRST = ShadowRow(1, 1, at(0), at(48), 40, 0, 2, 0.01, 0.69, 0.7, 1, f"[[{at(10)}, 0.03], [{at(52)}, 0.01]]")
 SECOND = ShadowRow(
     2, 2, at(48), at(60), 3, 4, 2, -0.05, None, None, 0, f"[[{at(50)}, -0.04], [{at(55)}, -0.05]]"
 )
@@ -63,7 +61,7 @@ def test_all_models_are_added_up_and_their_curves_are_one_by_time(facts: ApiAcco
     assert found.net_return == pytest.approx(0.01 - 0.05)
     assert found.time_ms == (at(10), at(50), at(52), at(55))
     assert found.total_return == pytest.approx((0.03, 0.03 - 0.04, 0.01 - 0.04, 0.01 - 0.05))
-    assert [(m.version, m.is_in_force, m.waiting) for m in found.models] == [(2, False, 4), (1, False, 0)]  # fmt: skip
+    assert [(m.version, m.is_in_force, m.waiting) for m in found.models] == [(2, False, 4), (1, False, 0)]
     assert found.models[0].log_loss is None  # absent is not zero
 
 
@@ -73,9 +71,11 @@ def test_the_model_that_trades_is_named(facts: ApiAccount) -> None:
         values = {"version": 1, "sequence": 1}
         row = [values.get(name, 0) for name in names]
         marks = ", ".join("?" * len(row))
-        journal.commit([
-            lambda j: j.connection.execute(f"INSERT INTO models VALUES ({marks})", row)  # noqa: S608
-        ])  # fmt: skip
+        journal.commit(
+            [
+                lambda j: j.connection.execute(f"INSERT INTO models VALUES ({marks})", row)  # noqa: S608
+            ]
+        )
 
     assert [model.is_in_force for model in viewed(facts).models] == [False, True]
 
@@ -84,7 +84,11 @@ def test_nothing_to_tell_has_its_reason_and_no_figure(tmp_path: Path) -> None:
     filled(tmp_path, candles(20))
     plain = account(tmp_path)
     signals = replace(SETTINGS, asks=SIGNAL)
-    for learning, reason in ((None, "uses no model"), (SETTINGS, "no model was trained yet"), (signals, "whether a signal pays")):  # fmt: skip
+    for learning, reason in (
+        (None, "uses no model"),
+        (SETTINGS, "no model was trained yet"),
+        (signals, "whether a signal pays"),
+    ):
         found = viewed(plain._replace(learning=learning))
         assert reason in found.reason
         assert (found.trades, found.net_return, found.since_ms) == (None, None, None)
@@ -94,9 +98,7 @@ def test_nothing_to_tell_has_its_reason_and_no_figure(tmp_path: Path) -> None:
 async def test_the_route_follows_a_record_that_moves(facts: ApiAccount) -> None:
     async with serving(Api(facts, no_status)) as http:
         for until_ms, trades in ((at(60), 4), (at(61), 5)):
-            await asyncio.to_thread(
-                write, facts.state, SECOND._replace(until_ms=until_ms, trades=trades - 2)
-            )
+            await asyncio.to_thread(write, facts.state, SECOND._replace(until_ms=until_ms, trades=trades - 2))
             async with http.get("/api/v1/shadow") as answer:
                 found = ShadowView.model_validate_json(await answer.read())
             assert (found.until_ms, found.trades) == (until_ms, trades)
@@ -105,9 +107,7 @@ async def test_the_route_follows_a_record_that_moves(facts: ApiAccount) -> None:
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.asyncio
-async def test_it_stands_beside_the_account_as_what_was_not_traded(
-    facts: ApiAccount, tmp_path: Path
-) -> None:
+async def test_it_stands_beside_the_account_as_what_was_not_traded(facts: ApiAccount, tmp_path: Path) -> None:
     async with serving(Api(facts, no_status)) as http, browser_tab(tmp_path / "profile") as tab:
         await tab.open(str(http._base_url), 1280)
         await tab.until("$('model-shadow').querySelector('svg') !== null")
@@ -116,9 +116,7 @@ async def test_it_stands_beside_the_account_as_what_was_not_traded(
         assert (await tab.value(scale))[:-2] == ["-4 %", "-2 %", "0 %", "2 %"]
         beside = await tab.value("$('equity-shadow').textContent")
         assert "on paper and not in the account: -4.00 % of one stake" in beside
-        assert "by policy shadow no model trades" in await tab.value(
-            "$('model-shadow').textContent"
-        )
+        assert "by policy shadow no model trades" in await tab.value("$('model-shadow').textContent")
         assert await tab.value("$('shadows').querySelector('tbody').rows.length") == 2
         scale = "moneyPlaces = 8, PAGE.equity.now(PAGE.status), PAGE.equity.line.priceFormatter().format(0.51234567)"
         assert await tab.value(scale) == "0.51234567"  # of an account in bitcoin

@@ -77,9 +77,7 @@ class Daemon:
             parity=ParityState(),
         )
 
-    async def command(
-        self, name: CommandName, asked: CommandRequest, key: str | None
-    ) -> CommandDone:
+    async def command(self, name: CommandName, asked: CommandRequest, key: str | None) -> CommandDone:
         self.keys.append(key)
         await asyncio.sleep(self.wait_s)
         if self.fail is not None:
@@ -100,11 +98,7 @@ class Running(NamedTuple):
 
 def scope() -> Scope:
     return Scope(
-        symbols=("BTCUSD",),
-        base_timeframe="1h",
-        timeframe="1h",
-        currency="USD",
-        endpoints=Server.ENDPOINTS,
+        symbols=("BTCUSD",), base_timeframe="1h", timeframe="1h", currency="USD", endpoints=Server.ENDPOINTS
     )
 
 
@@ -355,10 +349,7 @@ async def test_a_name_of_ours_is_let_in_with_the_token_and_no_other_name_is(
             answer = await now.http.get("/status", headers={"Host": "10.9.8.7:9464"} | bearer())
             assert answer.status == (200 if is_public else 403)
             # A page of the name itself may ask, one of another may not.
-            for origin, status in (
-                ("https://trade.example.org", 200),
-                ("https://evil.example", 403),
-            ):
+            for origin, status in (("https://trade.example.org", 200), ("https://evil.example", 403)):
                 headers = {"Host": "trade.example.org", "Origin": origin} | bearer()
                 assert (await now.http.get("/status", headers=headers)).status == status
 
@@ -400,9 +391,7 @@ async def test_a_key_is_handed_on_as_it_is_or_refused() -> None:
         ("[fe80::1]:9464", False),
     ],
 )
-async def test_a_page_that_resolves_its_name_to_this_machine_is_sent_away(
-    host: str, is_fine: bool
-) -> None:
+async def test_a_page_that_resolves_its_name_to_this_machine_is_sent_away(host: str, is_fine: bool) -> None:
     assert names_this_machine(host) is is_fine
 
     async def work() -> None:
@@ -498,8 +487,7 @@ async def test_requests_are_counted_by_template() -> None:
             assert now.count(method="POST", route=template, status="200") == 1.0
             assert now.count(method="POST", route=template, status="401") == 1.0
             seconds = now.metrics.registry.get_sample_value(
-                PREFIX + "http_request_duration_seconds_count",
-                {"method": "POST", "route": template},
+                PREFIX + "http_request_duration_seconds_count", {"method": "POST", "route": template}
             )
             assert seconds == 2.0
 
@@ -520,25 +508,29 @@ async def test_the_document_describes_every_route_and_its_references_hold() -> N
         assert {route.endpoint for route in routes} == set(Server.ENDPOINTS)
         schemas = document["components"]["schemas"]
         text = json.dumps(document)
-        references = {
-            part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]
-        }
+        references = {part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]}
         assert references
         assert references <= set(schemas)
         command = document["paths"][f"{COMMANDS}/{{command}}"]["post"]
         assert command["security"] == [{"token": []}]
         assert command["parameters"][0]["schema"]["enum"] == [name.value for name in CommandName]
         assert set(command["responses"]) == {
-            "200", "400", "401", "403", "404", "408", "409", "413", "422", "429", "503",
-        }  # fmt: skip
-        operations = [
-            op["operationId"] for item in document["paths"].values() for op in item.values()
-        ]
+            "200",
+            "400",
+            "401",
+            "403",
+            "404",
+            "408",
+            "409",
+            "413",
+            "422",
+            "429",
+            "503",
+        }
+        operations = [op["operationId"] for item in document["paths"].values() for op in item.values()]
         assert len(set(operations)) == len(operations)
         # What the document promises of a status is what the model gives.
-        assert set(schemas["Status"]["required"]) <= set(
-            TypeAdapter(Status).json_schema()["properties"]
-        )
+        assert set(schemas["Status"]["required"]) <= set(TypeAdapter(Status).json_schema()["properties"])
 
     await run(work)
 

@@ -89,13 +89,9 @@ PATHS = st.one_of(
         ]
     ),
     st.binary(max_size=30).map(lambda tail: b"/api/v1/candles?symbol=AAA&from_ms=" + tail),
-    st.text(max_size=30).map(
-        lambda tail: b"/api/v1/trades?cursor=" + tail.encode("utf-8", "replace")
-    ),
+    st.text(max_size=30).map(lambda tail: b"/api/v1/trades?cursor=" + tail.encode("utf-8", "replace")),
     st.binary(max_size=20).map(lambda tail: b"/api/v1/backtests/" + tail),
-    st.binary(max_size=20).map(
-        lambda tail: b"/api/v1/backtests/1/files/report.html?offset=" + tail
-    ),
+    st.binary(max_size=20).map(lambda tail: b"/api/v1/backtests/1/files/report.html?offset=" + tail),
     st.sampled_from([COMMANDS + name.value.encode() for name in CommandName]),
     st.binary(max_size=30).map(lambda tail: COMMANDS + tail),
     st.text(max_size=30).map(lambda tail: b"/" + tail.encode("utf-8", "replace")),
@@ -197,9 +193,7 @@ def test_endless_headers_and_lines_are_cut_off(target: Target) -> None:
 @pytest.mark.parametrize(
     "start", [b"", b"GET /healthz HTT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nA:"]
 )
-def test_a_connection_that_never_finishes_its_request_is_closed(
-    target: Target, start: bytes
-) -> None:
+def test_a_connection_that_never_finishes_its_request_is_closed(target: Target, start: bytes) -> None:
     before_s = target.loop.time()
 
     assert target.ask(start) == b""

@@ -74,9 +74,11 @@ def test_another_fill_is_another_statement(tmp_path: Path) -> None:
         before = pages.page(journal, StatementQuery())
         assert pages.page(journal, StatementQuery()) == before
         last = "SELECT max(sequence) FROM fills"
-        journal.commit([
-            lambda j: j.connection.execute(f"DELETE FROM fills WHERE sequence = ({last})")  # noqa: S608
-        ])  # fmt: skip
+        journal.commit(
+            [
+                lambda j: j.connection.execute(f"DELETE FROM fills WHERE sequence = ({last})")  # noqa: S608
+            ]
+        )
 
         after = pages.page(journal, StatementQuery())
 

@@ -38,22 +38,21 @@ async def told(socket: aiohttp.ClientWebSocketResponse) -> Any:
     return json.loads(await socket.receive_str())
 
 
-UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "c" * 22 + "=="}  # fmt: skip
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "c" * 22 + "==",
+}
 
 
 @pytest.mark.asyncio
-async def test_a_snapshot_comes_first_then_every_delta_once_with_what_was_journalled(
-    tmp_path: Path,
-) -> None:
+async def test_a_snapshot_comes_first_then_every_delta_once_with_what_was_journalled(tmp_path: Path) -> None:
     rows = walk(30, 1)
     journal_of(tmp_path, [rows[:10]], batch=5)
     async with streaming(tmp_path) as (api, http), http.ws_connect(STREAM) as socket:
         first = await told(socket)
-        assert (first["kind"], first["sequence"], first["status"]["venue"]) == (
-            "snapshot",
-            2,
-            "sim",
-        )
+        assert (first["kind"], first["sequence"], first["status"]["venue"]) == ("snapshot", 2, "sim")
         seen, numbers = [], []
         for n in range(10, 30, 5):
             journal_of(tmp_path, [rows[n : n + 5]], batch=1)
@@ -72,8 +71,7 @@ async def test_a_snapshot_comes_first_then_every_delta_once_with_what_was_journa
     assert [row[2:7] for row in seen] == [
         list(row)
         for row in zip(
-            *(rows[name][10:].tolist() for name in ("open", "high", "low", "close", "volume")),
-            strict=True,
+            *(rows[name][10:].tolist() for name in ("open", "high", "low", "close", "volume")), strict=True
         )
     ]
     assert {row[0] for row in seen} == {"AAA"}
@@ -159,9 +157,7 @@ async def test_a_hundred_clients_get_the_same_and_more_than_there_is_room_for_ar
         await asyncio.gather(*(socket.close() for socket in sockets))
     assert {first["kind"] for first in firsts} == {"snapshot"}
     assert len({tuple(each) for each in got}) == 1
-    assert [json.loads(text)["number"] for text in got[0]] == [
-        firsts[0]["number"] + n for n in (1, 2, 3)
-    ]
+    assert [json.loads(text)["number"] for text in got[0]] == [firsts[0]["number"] + n for n in (1, 2, 3)]
 
 
 @pytest.mark.asyncio
@@ -205,9 +201,7 @@ async def test_a_page_beyond_the_last_seat_says_so_and_comes_in_when_one_is_free
 
 
 @pytest.mark.asyncio
-async def test_a_daemon_that_stops_says_so_and_a_plain_request_is_told_what_it_is(
-    tmp_path: Path,
-) -> None:
+async def test_a_daemon_that_stops_says_so_and_a_plain_request_is_told_what_it_is(tmp_path: Path) -> None:
     journal_of(tmp_path, [walk(3, 1)])
     async with aiohttp.ClientSession() as outside:
         async with streaming(tmp_path) as (_, http):

@@ -79,8 +79,7 @@ def test_the_watchdog_is_fed_twice_per_timeout(manager: socket.socket) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    "environment",
-    [{}, {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}],
+    "environment", [{}, {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}]
 )
 async def test_without_a_watchdog_of_ours_the_task_ends_at_once(
     manager: socket.socket, environment: dict[str, str]

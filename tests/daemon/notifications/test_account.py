@@ -147,9 +147,7 @@ def falls(report: Report) -> int:
 @pytest.mark.asyncio
 async def test_each_is_told_once_over_a_restart_in_the_middle(tmp_path: Path) -> None:
     report = Engine(identity(signals=SIGNALS).spec).step(ROWS)
-    touched = report.events[
-        (report.events["kind"] == ORDER_BLOCK_TOUCHED) & (report.events["symbol"] == 0)
-    ]
+    touched = report.events[(report.events["kind"] == ORDER_BLOCK_TOUCHED) & (report.events["symbol"] == 0)]
     first, second, third = Recorder(), Recorder(), Recorder()
 
     await run(tmp_path, first, ROWS[: len(ROWS) // 2])
@@ -158,9 +156,12 @@ async def test_each_is_told_once_over_a_restart_in_the_middle(tmp_path: Path) ->
 
     lines = [*first.lines, *second.lines]
     expected = {
-        " is above 55, at ": rises(ROWS), "below its highest": falls(report), "price enters a": len(touched),
-        ": buy ": int((report.fills["side"] > 0).sum()), ": sell ": int((report.fills["side"] < 0).sum()),
-    }  # fmt: skip
+        " is above 55, at ": rises(ROWS),
+        "below its highest": falls(report),
+        "price enters a": len(touched),
+        ": buy ": int((report.fills["side"] > 0).sum()),
+        ": sell ": int((report.fills["side"] < 0).sum()),
+    }
     assert {words: sum(words in line for line in lines) for words in expected} == expected
     assert all(n > 1 for n in expected.values()), expected
     assert min(len(first.lines), len(second.lines)) > 5
@@ -170,9 +171,7 @@ async def test_each_is_told_once_over_a_restart_in_the_middle(tmp_path: Path) ->
 
 
 @pytest.mark.asyncio
-async def test_what_is_told_arrives_at_a_webhook_and_no_log_line_has_its_address(
-    tmp_path: Path,
-) -> None:
+async def test_what_is_told_arrives_at_a_webhook_and_no_log_line_has_its_address(tmp_path: Path) -> None:
     log = io.StringIO()
     async with hooked() as (hook, addresses):
 
@@ -181,9 +180,7 @@ async def test_what_is_told_arrives_at_a_webhook_and_no_log_line_has_its_address
             for _ in range(2):
                 told.on_finding(AuditResult(7, "a", "b", "fills differ at input 7"))
             told.on_retrain(News(1, "schedule", 0))
-            told.on_retrain(
-                News(1, "schedule", 0, Attempt(0, 0, "schedule", "failed", "not enough rows"))
-            )
+            told.on_retrain(News(1, "schedule", 0, Attempt(0, 0, "schedule", "failed", "not enough rows")))
             told.on_notice(Notice(NoticeKind.VENUE, 0, SYMBOLS[1], detail="trading halted"))
             told._daemon.stats.is_connected = False
             told.on_notice(Notice(NoticeKind.DISCONNECTED, 0))
@@ -202,8 +199,13 @@ async def test_what_is_told_arrives_at_a_webhook_and_no_log_line_has_its_address
         await run(tmp_path, messenger, ROWS[:480], act, kinds=kinds, feed_lost_s=0.0)
 
     assert [line.partition(":")[0] for line in hook.lines[:6]] == [
-        "entries are paused", "a replay differs", "failed", SYMBOLS[1], "the feed is lost for 0 s", "the feed is back",
-    ]  # fmt: skip
+        "entries are paused",
+        "a replay differs",
+        "failed",
+        SYMBOLS[1],
+        "the feed is lost for 0 s",
+        "the feed is back",
+    ]
     assert "boom" in log.getvalue()
     assert SECRET not in log.getvalue()
     marks, _ = remembered(tmp_path)

@@ -30,9 +30,7 @@ def test_a_file_gives_addresses_and_the_environment_goes_before_it(tmp_path: Pat
 def test_every_part_that_could_be_a_secret_is_one() -> None:
     parts = secrets_of([ADDRESS, "json://user:hunter2hunter2@127.0.0.1:8080/hook/tok-123456"])
 
-    assert {"4174216298", "JHMHI8qBe7bk2ZwO5U711o3dV_js", "hunter2hunter2", "tok-123456"} <= {
-        *parts
-    }
+    assert {"4174216298", "JHMHI8qBe7bk2ZwO5U711o3dV_js", "hunter2hunter2", "tok-123456"} <= {*parts}
     assert "127.0.0.1" not in parts
 
 
@@ -55,9 +53,7 @@ def test_a_bad_file_is_refused_in_a_sentence_without_what_is_in_it(
         load_addresses(file, {})
 
     printed = capfd.readouterr()
-    assert (
-        "secret" not in f"{refusal.value!r} {refusal.value.__cause__!r} {printed.out} {printed.err}"
-    )
+    assert "secret" not in f"{refusal.value!r} {refusal.value.__cause__!r} {printed.out} {printed.err}"
     with pytest.raises(ConfigError, match="No such file"):
         load_addresses(tmp_path / "nothing", {})
 
@@ -65,9 +61,7 @@ def test_a_bad_file_is_refused_in_a_sentence_without_what_is_in_it(
 def test_without_apprise_a_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
 
-    with pytest.raises(
-        ConfigError, match=r"not installed; `pip install 'papertape\[notify\]'`"
-    ) as refusal:
+    with pytest.raises(ConfigError, match=r"not installed; `pip install 'papertape\[notify\]'`") as refusal:
         load_addresses(None, {"PAPERTAPE_NOTIFY": ADDRESS})
 
     assert "JHMHI8" not in str(refusal.value)

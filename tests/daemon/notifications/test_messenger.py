@@ -6,12 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from papertape.daemon.notifications.messenger import (
-    MOST_LINES,
-    MOST_WAITING,
-    Messenger,
-    message_text,
-)
+from papertape.daemon.notifications.messenger import MOST_LINES, MOST_WAITING, Messenger, message_text
 
 
 class Desk:

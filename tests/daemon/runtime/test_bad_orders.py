@@ -68,7 +68,7 @@ class NotANumber(Careful):
 class WrongAnswer(Careful):
     def decide(self, view: Any) -> Decision | None:
         super().decide(view)
-        return Decision(1, stop_distance=-5.0) if view.state.n == 3 and view.symbol == "AAA" else None  # fmt: skip
+        return Decision(1, stop_distance=-5.0) if view.state.n == 3 and view.symbol == "AAA" else None
 
 
 class RaisesOnFill(Careful):
@@ -120,7 +120,7 @@ def about(kind: str, state: Path) -> Any:
     )
 
 
-def run(kind: str, state: Path, candles: Rows, *, is_resumed: bool = True) -> tuple[RunningDaemon, str]:  # fmt: skip
+def run(kind: str, state: Path, candles: Rows, *, is_resumed: bool = True) -> tuple[RunningDaemon, str]:
     """Run a daemon with log and metrics over these candles; return it and what its metrics say at the end."""
     daemons: list[RunningDaemon] = []
     starts: list[int] = []
@@ -154,7 +154,7 @@ def fills_of(state: Path) -> list[tuple[int, str, float, float, str]]:
     return [
         ((at - start) // 900_000 + 1, "buy" if side > 0 else "sell", quantity, price, REASON_NAMES[reason])
         for at, side, quantity, price, reason in told
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("kind", FAULTS)
@@ -183,9 +183,10 @@ def test_orders_at_work_stay_at_work_and_protect(
     assert reason in fault["reason"]
     assert daemon.engine.account["is_paused"][0] == PAUSED_BY_FAULT
     [halted] = [
-        line for line in metrics.splitlines()
+        line
+        for line in metrics.splitlines()
         if line.startswith("papertape_trading_halted{") and 'reason="errors"' in line
-    ]  # fmt: skip
+    ]
     assert halted.endswith(" 1.0")
 
 

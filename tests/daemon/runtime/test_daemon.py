@@ -29,9 +29,7 @@ ROWS = candles(800)
 class Gate:
     """Holds the feed before one instant until something was done to the daemon."""
 
-    def __init__(
-        self, acts: dict[int, Callable[[RunningDaemon], Coroutine[Any, Any, Any]]]
-    ) -> None:
+    def __init__(self, acts: dict[int, Callable[[RunningDaemon], Coroutine[Any, Any, Any]]]) -> None:
         self.acts = acts
         self.results: dict[int, Any] = {}
         self.daemon: RunningDaemon | None = None
@@ -74,16 +72,19 @@ async def test_commands_are_inputs_between_two_instants(tmp_path: Path) -> None:
     gate = Gate({200: pause, 400: act(Action.RESUME), 600: act(Action.FLATTEN)})
     commits: list[tuple[float, bool]] = []
 
-    daemon = await run_gated(
-        tmp_path, gate, hooks=Hooks(on_commit=lambda *told: commits.append(told))
-    )
+    daemon = await run_gated(tmp_path, gate, hooks=Hooks(on_commit=lambda *told: commits.append(told)))
 
     # 20 instants a batch: inputs 1 … 10, then the command
     assert gate.results == {200: 11, 400: 22, 600: 33}
     plain = by_hand(
-        ROWS[:400], Command(Action.PAUSE), ROWS[400:800], Command(Action.RESUME),
-        ROWS[800:1200], Command(Action.FLATTEN), ROWS[1200:],
-    )  # fmt: skip
+        ROWS[:400],
+        Command(Action.PAUSE),
+        ROWS[400:800],
+        Command(Action.RESUME),
+        ROWS[800:1200],
+        Command(Action.FLATTEN),
+        ROWS[1200:],
+    )
     assert daemon.engine.digest == plain.digest
     assert daemon.engine.digest != by_hand(ROWS).digest
     assert verify_state(tmp_path).is_equal
@@ -164,16 +165,12 @@ async def test_models_and_settlements_enter_the_same_way(tmp_path: Path) -> None
 
     plain = by_hand(ROWS[:400], model, ROWS[400:520], paid, ROWS[520:])
     assert daemon.engine.digest == plain.digest
-    assert (
-        daemon.engine.digest != by_hand(ROWS[:520], paid, ROWS[520:]).digest
-    )  # the model has a say
+    assert daemon.engine.digest != by_hand(ROWS[:520], paid, ROWS[520:]).digest  # the model has a say
     assert daemon.engine.snapshot() == plain.snapshot()
     assert verify_state(tmp_path).is_equal
     with Journal.read(tmp_path) as journal:
         assert journal.one("SELECT version FROM models")[0] == 3
-        assert (
-            journal.one("SELECT payload FROM inputs WHERE kind = 'model'")[0][8:] == model.artefact
-        )
+        assert journal.one("SELECT payload FROM inputs WHERE kind = 'model'")[0][8:] == model.artefact
 
 
 @pytest.mark.asyncio
@@ -197,9 +194,7 @@ async def test_what_the_engine_would_refuse_is_not_journalled(tmp_path: Path) ->
 
 
 @pytest.mark.asyncio
-async def test_a_settlement_of_the_venue_that_cannot_be_is_told_and_left_out(
-    tmp_path: Path,
-) -> None:
+async def test_a_settlement_of_the_venue_that_cannot_be_is_told_and_left_out(tmp_path: Path) -> None:
     notices: list[Notice] = []
 
     class Feed:
@@ -245,9 +240,7 @@ async def test_status_tells_how_the_account_stands(tmp_path: Path) -> None:
     assert (status["is_paused"], status["sequence"]) == (True, 21)
 
 
-async def _until_signalled(
-    state: Path, open_feed: OpenFeed, send: Callable[[], None]
-) -> RunningDaemon:
+async def _until_signalled(state: Path, open_feed: OpenFeed, send: Callable[[], None]) -> RunningDaemon:
     about = identity(daemon={"state": str(state), "snapshot_every_s": 0})
     return await serve(about, open_feed, Hooks(on_ready=lambda _: send()), is_virtual=True)
 
@@ -281,9 +274,7 @@ async def test_an_offer_after_the_end_is_refused_in_a_sentence(tmp_path: Path) -
 
 
 @pytest.mark.asyncio
-async def test_a_service_that_fails_takes_the_daemon_down_and_nothing_is_lost(
-    tmp_path: Path,
-) -> None:
+async def test_a_service_that_fails_takes_the_daemon_down_and_nothing_is_lost(tmp_path: Path) -> None:
     async def broken(daemon: RunningDaemon) -> None:
         await until(lambda: daemon.tables.stepped >= 10)
         raise DataError("port 9464 is taken")

@@ -28,7 +28,9 @@ def twice(notional, price, size, is_maker, rate, volume):
 """
 # The same in other words; and what fails once more than so much was traded in a month.
 REWRITTEN = FEES.replace("return 0.0002 * notional + 0.125", "return 0.125 + notional * 0.0002")
-FAILING = FEES.replace("    return 0.0002 *", "    if volume > 0.0:\n        return -1.0\n    return 0.0002 *", 1)  # fmt: skip
+FAILING = FEES.replace(
+    "    return 0.0002 *", "    if volume > 0.0:\n        return -1.0\n    return 0.0002 *", 1
+)
 
 
 @pytest.fixture(autouse=True)
@@ -80,13 +82,16 @@ def test_live_stops_verify_and_upgrade_are_the_replay(tmp_path: Path) -> None:
     assert compare_versions(tmp_path / "parts", trust_code=True).is_equal
 
 
-def test_an_edited_one_is_taken_where_it_says_the_same_and_refused_where_not(tmp_path: Path) -> None:  # fmt: skip
+def test_an_edited_one_is_taken_where_it_says_the_same_and_refused_where_not(tmp_path: Path) -> None:
     state = tmp_path / "state"
     lived(state, 100)
     before = derived(state)
 
     write(tmp_path, FEES.replace("0.0002 * notional + 0.125", "0.0003 * notional + 0.125"))
-    with pytest.raises(ConfigError, match=r"account.fee_function: it was edited and says otherwise of what was filled \(fills .*fee"):  # fmt: skip
+    with pytest.raises(
+        ConfigError,
+        match=r"account.fee_function: it was edited and says otherwise of what was filled \(fills .*fee",
+    ):
         lived(state, 120)
     assert derived(state) == before
     write(tmp_path, REWRITTEN)
@@ -102,7 +107,9 @@ def test_one_that_fails_ends_the_daemon_and_can_be_put_right(tmp_path: Path) -> 
     write(tmp_path, FAILING)
 
     for _ in range(2):  # whoever is started again is where it was
-        with pytest.raises(StrategyError, match=r"of a fill of .* at .* fees_live:small says -1, which is below 0"):  # fmt: skip
+        with pytest.raises(
+            StrategyError, match=r"of a fill of .* at .* fees_live:small says -1, which is below 0"
+        ):
             lived(state, 260)
     write(tmp_path, FEES)
     lived(state, 260)
@@ -115,7 +122,9 @@ def test_one_that_fails_ends_the_daemon_and_can_be_put_right(tmp_path: Path) -> 
 def test_a_chapter_names_another_and_both_stay_what_they_were(tmp_path: Path) -> None:
     state = tmp_path / "state"
     lived(state, 130)
-    with pytest.raises(ConfigError, match=r"account.fee_function: 'fees_live:twice' is not 'fees_live:small'"):  # fmt: skip
+    with pytest.raises(
+        ConfigError, match=r"account.fee_function: 'fees_live:twice' is not 'fees_live:small'"
+    ):
         lived(state, 140, "twice")
     lived(state, 200, "twice", Opening("dearer"))
     lived(state, 260, "twice")
@@ -124,7 +133,7 @@ def test_a_chapter_names_another_and_both_stay_what_they_were(tmp_path: Path) ->
         (chapter,) = journal.all("SELECT changes FROM chapters")
         [begun] = journal.all("SELECT time_ms FROM chapters")
         rows = journal.all("SELECT candle_ms, notional, fee FROM fills")
-    assert json.loads(chapter[0]) == {"account.fee_function": ["fees_live:small", "fees_live:twice"]}  # fmt: skip
+    assert json.loads(chapter[0]) == {"account.fee_function": ["fees_live:small", "fees_live:twice"]}
     for candle_ms, notional, fee in rows:
         times = 2.0 if candle_ms >= begun[0] else 1.0
         assert fee == pytest.approx(times * (0.0002 * notional + 0.125e9), abs=2.0)

@@ -47,9 +47,7 @@ def runs(state: Path) -> list[Any]:
         ("2024-05-01 00:20:03", "2024-05-09 12:00:00", True),
     ],
 )
-def test_a_daily_job_is_overdue_once_its_time_has_passed(
-    last: str, now: str, expected: bool
-) -> None:
+def test_a_daily_job_is_overdue_once_its_time_has_passed(last: str, now: str, expected: bool) -> None:
     trigger = CronTrigger(hour=0, minute=20, timezone="UTC")
 
     assert is_overdue(trigger, at(last), at(now)) is expected
@@ -111,8 +109,10 @@ async def test_jobs_run_and_the_journal_knows_how_each_went(tmp_path: Path) -> N
         daily = CronTrigger(hour=0, minute=20, timezone="UTC")
         jobs = Jobs(
             [Job("slow", daily, slow), Job("bad", never, bad)],
-            InlineWriter(journal), stats, lambda: at("2024-05-03 09:00:00"),
-        )  # fmt: skip
+            InlineWriter(journal),
+            stats,
+            lambda: at("2024-05-03 09:00:00"),
+        )
         task = asyncio.ensure_future(jobs.run())
         await asyncio.wait_for(first.wait(), 10)
         jobs.ring("slow")  # while it runs: missed
@@ -169,8 +169,10 @@ async def test_a_bug_in_a_job_ends_the_daemon(tmp_path: Path) -> None:
     async def work() -> None:
         jobs = Jobs(
             [Job("buggy", CronTrigger(year=2999, timezone="UTC"), buggy)],
-            InlineWriter(Journal.open(tmp_path, 0)), JobStats(), lambda: 0,
-        )  # fmt: skip
+            InlineWriter(Journal.open(tmp_path, 0)),
+            JobStats(),
+            lambda: 0,
+        )
         jobs.ring("buggy")
         await asyncio.wait_for(jobs.run(), 10)
 
@@ -196,15 +198,20 @@ def test_every_whole_day_gets_its_summary(tmp_path: Path) -> None:
     start_ms = int(rows["open_ms"][0])
     for number, row in enumerate(days):
         first, end = start_ms + number * DAY_MS, start_ms + (number + 1) * DAY_MS
-        trades = report.trades[
-            (report.trades["exit_ms"] >= first) & (report.trades["exit_ms"] < end)
-        ]
+        trades = report.trades[(report.trades["exit_ms"] >= first) & (report.trades["exit_ms"] < end)]
         marks = report.marks[report.marks["time_ms"] == end]
         decisions = (report.decisions["time_ms"] > first) & (report.decisions["time_ms"] <= end)
         assert row == (
-            f"2020-01-0{number + 1}", marks["equity"][0], trades["pnl"].sum(), len(trades),
-            (trades["pnl"] > 0).sum(), trades["fees"].sum(), decisions.sum(), 0, 30 if number == 1 else 0,
-        )  # fmt: skip
+            f"2020-01-0{number + 1}",
+            marks["equity"][0],
+            trades["pnl"].sum(),
+            len(trades),
+            (trades["pnl"] > 0).sum(),
+            trades["fees"].sum(),
+            decisions.sum(),
+            0,
+            30 if number == 1 else 0,
+        )
     assert sum(row[3] for row in days) > 5
 
 
@@ -228,9 +235,7 @@ async def test_an_audit_process_that_was_killed_is_told_with_its_signal(tmp_path
     process = await auditor._child()
     process.kill()
 
-    with pytest.raises(
-        DataError, match=r"^audit: the process was killed by signal 9 \(SIGKILL, as"
-    ):
+    with pytest.raises(DataError, match=r"^audit: the process was killed by signal 9 \(SIGKILL, as"):
         await auditor.check(20, "", "")
 
 
@@ -262,9 +267,7 @@ def test_the_audit_process_agrees_and_finds_the_first_record_that_differs(tmp_pa
 
     connection = sqlite3.connect(tmp_path / "journal.db")
     with connection:
-        number, value = connection.execute(
-            "SELECT sequence, cash FROM fills LIMIT 1 OFFSET 2"
-        ).fetchone()
+        number, value = connection.execute("SELECT sequence, cash FROM fills LIMIT 1 OFFSET 2").fetchone()
         connection.execute("UPDATE fills SET cash = cash + 1 WHERE sequence = ?", (number,))
     connection.close()
     with Journal.read(tmp_path) as journal:
@@ -289,9 +292,7 @@ async def test_a_divergence_is_journalled_told_and_halts_trading_if_so_configure
             said.append(await daemon.audit())
         connection = sqlite3.connect(tmp_path / "journal.db")
         with connection:
-            connection.execute(
-                "UPDATE decisions SET confidence = 9 WHERE input > 20 OR sequence = 0"
-            )
+            connection.execute("UPDATE decisions SET confidence = 9 WHERE input > 20 OR sequence = 0")
         connection.close()
         await daemon.auditor.close()
         with pytest.raises(DataError, match=r"decisions 0, field confidence: the daemon has 9\.0"):

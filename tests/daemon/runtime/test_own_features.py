@@ -60,9 +60,7 @@ def test_live_is_the_replay_also_when_it_starts_anew(tmp_path: Path) -> None:
         assert verify_state(state, trust_code=True).is_equal
 
 
-def test_code_that_a_state_names_as_a_feature_is_not_run_until_it_is_trusted(
-    tmp_path: Path,
-) -> None:
+def test_code_that_a_state_names_as_a_feature_is_not_run_until_it_is_trusted(tmp_path: Path) -> None:
     run(tmp_path, ROWS[:40], {"strategy": {"name": "rsi_reversion"}})
 
     with pytest.raises(ConfigError, match=f"feature {OWN}:wilder .*--trust-code"):
@@ -74,9 +72,7 @@ def test_an_account_keeps_the_features_that_it_was_opened_with(tmp_path: Path) -
     run(tmp_path, ROWS[:40])
     signals = {"use_smc": False, "retrain_every": "never", "extra_features": ["ema_5"]}
 
-    with pytest.raises(
-        ConfigError, match=r"signals\.own_features: .* with which the journal began"
-    ):
+    with pytest.raises(ConfigError, match=r"signals\.own_features: .* with which the journal began"):
         run(tmp_path, ROWS[:80], {"signals": signals})
 
 
@@ -101,7 +97,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def write(value: str) -> dict[str, Any]:
         name = f"level_of_mine_{next(numbers)}"
         (tmp_path / f"{name}.py").write_text(MODULE.format(value=value))
-        signals = {"own_features": [f"{name}:level"], "extra_features": ["level"], "use_smc": False, "retrain_every": "never"}  # fmt: skip
+        signals = {
+            "own_features": [f"{name}:level"],
+            "extra_features": ["level"],
+            "use_smc": False,
+            "retrain_every": "never",
+        }
         strategy = {"name": f"{OWN}:Holder"}
         return {"signals": signals, "strategy": strategy, "account": {"sizing": "fraction"}}
 
@@ -119,7 +120,9 @@ def test_a_feature_that_fails_pauses_entries_and_leaves_stops_and_is_told_once(
     assert all(isinstance(fault, StrategyFault) for fault in told)
     assert [fault.symbol for fault in told] == ["AAA", "BBB"]
     assert told[0].time_ms == START_MS + 30 * HOUR_MS
-    sentence = f"strategy {OWN}:Holder: AAA, candle closed 2020-01-02T06:00:00Z: feature level: it returned 'high'"
+    sentence = (
+        f"strategy {OWN}:Holder: AAA, candle closed 2020-01-02T06:00:00Z: feature level: it returned 'high'"
+    )
     assert str(told[0]).startswith(sentence)
     with Journal.read(state) as journal:
         notices = journal.all("SELECT detail FROM notices WHERE kind = 'strategy' ORDER BY id")
@@ -133,9 +136,7 @@ def test_a_feature_that_fails_pauses_entries_and_leaves_stops_and_is_told_once(
     assert verify_state(state, trust_code=True).is_equal
 
 
-def test_a_snapshot_of_another_version_of_a_feature_is_not_used(
-    tmp_path: Path, module: Any
-) -> None:
+def test_a_snapshot_of_another_version_of_a_feature_is_not_used(tmp_path: Path, module: Any) -> None:
     sections = module("candle.close")
     name = sections["signals"]["own_features"][0].partition(":")[0]
     state, recovered = tmp_path / "state", []

@@ -80,19 +80,14 @@ def test_a_daemon_does_what_a_replay_of_its_tape_does(undisturbed: Path) -> None
     assert len(Plain.report.fills) > 30
     assert snapshot.digest == Plain.engine.digest
     assert snapshot.state == Plain.engine.snapshot()
-    assert [row[0] for row in derived(undisturbed)["fills"]] == Plain.report.fills[
-        "sequence"
-    ].tolist()
+    assert [row[0] for row in derived(undisturbed)["fills"]] == Plain.report.fills["sequence"].tolist()
     verdict = verify_state(undisturbed)
     assert verdict.is_equal
     assert verdict.digest == Plain.engine.digest
 
 
 @settings(max_examples=8, deadline=None)
-@given(
-    cuts=st.lists(st.integers(1, 1_499), min_size=1, max_size=3),
-    batch=st.sampled_from([7, 60, 900]),
-)
+@given(cuts=st.lists(st.integers(1, 1_499), min_size=1, max_size=3), batch=st.sampled_from([7, 60, 900]))
 def test_stops_at_any_place_change_nothing(
     undisturbed: Path, tmp_path_factory: Any, cuts: list[int], batch: int
 ) -> None:
@@ -138,9 +133,7 @@ def test_a_damaged_snapshot_falls_back_to_an_older_one(undisturbed: Path, tmp_pa
     assert derived(tmp_path) == derived(undisturbed)
 
 
-def test_without_any_snapshot_everything_is_stepped_again(
-    undisturbed: Path, tmp_path: Path
-) -> None:
+def test_without_any_snapshot_everything_is_stepped_again(undisturbed: Path, tmp_path: Path) -> None:
     run_part(tmp_path, 700)
     change(tmp_path, "DELETE FROM snapshots")
     heard: list[Recovered] = []
@@ -168,9 +161,7 @@ def test_a_change_from_before_the_snapshot_stops_the_start_too(tmp_path: Path) -
     run_part(tmp_path, 400)
     change(tmp_path, "UPDATE inputs SET payload = zeroblob(length(payload)) WHERE sequence = 1")
 
-    with pytest.raises(
-        InvariantError, match=r"input 1 is missing or was changed.*; put the newest"
-    ):
+    with pytest.raises(InvariantError, match=r"input 1 is missing or was changed.*; put the newest"):
         served(tmp_path, recorded(ROWS))
 
 
@@ -215,9 +206,7 @@ def test_other_sources_step_everything_again_archive_included(
     monkeypatch.setattr(papertape.engine.spec, "source_digest", lambda: "a third version")
     change(tmp_path, "UPDATE snapshots SET digest = 'x' WHERE digest = ?", digest)
     served(tmp_path, recorded(ROWS), Hooks(on_recovered=heard.append))
-    assert "this version decides otherwise than the one before, from an input up to 60 on" in told(
-        heard
-    )
+    assert "this version decides otherwise than the one before, from an input up to 60 on" in told(heard)
 
 
 def test_a_journal_of_version_1_is_brought_forward(undisturbed: Path, tmp_path: Path) -> None:
@@ -311,9 +300,7 @@ def _with_tick(market: Any, tick_size: float) -> Any:
     return replace(market, tick_size=tick_size)
 
 
-def test_decisions_of_an_outage_are_listed_and_the_account_follows(
-    undisturbed: Path, tmp_path: Path
-) -> None:
+def test_decisions_of_an_outage_are_listed_and_the_account_follows(undisturbed: Path, tmp_path: Path) -> None:
     run_part(tmp_path, 600)
     # Down for 500 instants: candles 600 … 1,099 are fetched when 1,099 has closed 30 s ago; grace and deadline
     # together are 40 s, so 1,099 itself is in time and the 499 before it are not.
@@ -327,9 +314,7 @@ def test_decisions_of_an_outage_are_listed_and_the_account_follows(
     first, last = start_ms + 601 * quarter_ms, start_ms + 1_099 * quarter_ms
     late = (closes >= first) & (closes <= last) & (decisions["refused"] == 0)
     with Journal.read(tmp_path) as journal:
-        outages = journal.all(
-            "SELECT first_close_ms, last_close_ms, instants, received_ms FROM outages"
-        )
+        outages = journal.all("SELECT first_close_ms, last_close_ms, instants, received_ms FROM outages")
         missed = journal.all("SELECT sequence, time_ms, late_ms FROM missed_decisions ORDER BY 1")
 
     assert late.sum() > 5
@@ -355,10 +340,7 @@ def test_history_from_before_the_first_start_warms_up_without_trades(tmp_path: P
         kinds = [found.kind for found in inputs]
         entered = journal.one("SELECT min(entry_ms) FROM trades")[0]
         refused = {
-            row[0]
-            for row in journal.all(
-                "SELECT refused FROM decisions WHERE time_ms <= ?", now_ms - 40_000
-            )
+            row[0] for row in journal.all("SELECT refused FROM decisions WHERE time_ms <= ?", now_ms - 40_000)
         }
         assert journal.one("SELECT count(*) FROM missed_decisions")[0] == 0
         assert journal.one("SELECT count(*) FROM outages")[0] == 0
@@ -481,9 +463,7 @@ def _crashed_copy(state: Path) -> Path:
     return copy
 
 
-def test_compaction_and_backup_leave_an_account_that_goes_on(
-    undisturbed: Path, tmp_path: Path
-) -> None:
+def test_compaction_and_backup_leave_an_account_that_goes_on(undisturbed: Path, tmp_path: Path) -> None:
     for last in (500, 1_000):
         run_part(tmp_path, last)
         with Journal.open(tmp_path, 0) as journal:
@@ -549,9 +529,7 @@ def test_an_input_that_the_engine_refuses_is_a_broken_promise(tmp_path: Path) ->
     with Journal.open(tmp_path, 0) as journal:
         journal.commit([lambda j: j.add_input(encode(ROWS[:2]), 0)])  # the first instant again
 
-    with pytest.raises(
-        InvariantError, match="input 6: candle 0 of the batch: the open time is not after"
-    ):
+    with pytest.raises(InvariantError, match="input 6: candle 0 of the batch: the open time is not after"):
         served(tmp_path, recorded(ROWS))
 
 

@@ -63,15 +63,11 @@ def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def about(state: Path, kind: str = "Faulty") -> Any:
     return identity(
-        strategy={"name": f"faulty_live:{kind}"},
-        account={"sizing": "fraction"},
-        daemon={"state": str(state)},
+        strategy={"name": f"faulty_live:{kind}"}, account={"sizing": "fraction"}, daemon={"state": str(state)}
     )
 
 
-def run(
-    state: Path, rows: Any, hold: Any = None, kind: str = "Faulty", **hooks: Any
-) -> RunningDaemon:
+def run(state: Path, rows: Any, hold: Any = None, kind: str = "Faulty", **hooks: Any) -> RunningDaemon:
     open_feed = recorded(rows, 20, hold=hold)
     return asyncio.run(
         asyncio.wait_for(serve(about(state, kind), open_feed, Hooks(**hooks), is_virtual=True), 300)
@@ -107,9 +103,7 @@ def test_daemon_goes_on_tells_once_and_replay_of_its_journal_is_equal(tmp_path: 
     assert verify_state(state, trust_code=True).is_equal
 
 
-@pytest.mark.parametrize(
-    "stop_at", [220, 300]
-)  # before the first fault; between the first and the last
+@pytest.mark.parametrize("stop_at", [220, 300])  # before the first fault; between the first and the last
 def test_restart_changes_nothing_of_it(tmp_path: Path, stop_at: int) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(whole, ROWS)

@@ -22,30 +22,21 @@ from tests.support.loopback import in_virtual_time
 TAPE = synthesize("noise", 1_000, "1h", symbol="BTCUSDT")
 FIRST_MS = int(TAPE.candles["open_ms"][0])
 START_MS = FIRST_MS + 100 * HOUR_MS  # of the stream, with a hundred candles of history
-NOW_MS = (
-    START_MS + 3_000 * DAY_MS + 5 * HOUR_MS + 1_234_567
-)  # a Thursday's 100th hour is no weekday of now
+NOW_MS = START_MS + 3_000 * DAY_MS + 5 * HOUR_MS + 1_234_567  # a Thursday's 100th hour is no weekday of now
 
 
 def config(state: Path, speed: float, tape_times: str = "now", timeframe: str = "1h") -> Config:
     live = {"venue": "sim", "history_bars": 100, "speed": speed, "tape_times": tape_times}
-    return make_config(
-        {"live": live, "daemon": {"state": str(state)}, "data": {"timeframe": timeframe}}
-    )
+    return make_config({"live": live, "daemon": {"state": str(state)}, "data": {"timeframe": timeframe}})
 
 
 def test_the_stream_begins_after_its_history() -> None:
     assert first_live_ms([TAPE], 100) == (START_MS, 100)
-    assert first_live_ms([TAPE], 5_000) == (
-        FIRST_MS + 499 * HOUR_MS,
-        499,
-    )  # at most half of 999 steps
+    assert first_live_ms([TAPE], 5_000) == (FIRST_MS + 499 * HOUR_MS, 499)  # at most half of 999 steps
 
 
 @pytest.mark.parametrize(("timeframe", "step_ms"), [("1h", HOUR_MS), ("4h", 4 * HOUR_MS)])
-def test_at_the_own_speed_the_stream_goes_on_now(
-    timeframe: str, step_ms: int, tmp_path: Path
-) -> None:
+def test_at_the_own_speed_the_stream_goes_on_now(timeframe: str, step_ms: int, tmp_path: Path) -> None:
     """On the strategy's grid: 3,000 days, 5 hours and a rest of 20 minutes later."""
     by_ms = way_to_now(config(tmp_path, 1.0, timeframe=timeframe), [TAPE], NOW_MS)
 
@@ -109,9 +100,7 @@ def run_jobs(tmp_path: Path, at_least_s: float) -> tuple[dict[str, list[int]], A
         ]
         with Journal.open(tmp_path, 0) as journal:
             pace = Pace(clock.now_ms, freezing(), at_least_s)
-            doing = asyncio.create_task(
-                Jobs(jobs, InlineWriter(journal), JobStats(), lambda: 77, pace).run()
-            )
+            doing = asyncio.create_task(Jobs(jobs, InlineWriter(journal), JobStats(), lambda: 77, pace).run())
             await clock.sleep(3 * 86_400.0 - 1.0)
             doing.cancel()
             await asyncio.wait([doing])
@@ -125,9 +114,7 @@ def test_jobs_go_by_the_clock_of_the_exchange(tmp_path: Path) -> None:
 
     assert ran["often"] == [n * 10 * MINUTE_MS for n in range(1, 3 * 144)]
     assert ran["daily"] == [(17 * 60 + 5) * MINUTE_MS + n * DAY_MS for n in range(3)]
-    assert rows == [
-        ("done", 77, "schedule")
-    ]  # what others compare with their own clock is the machine's
+    assert rows == [("done", 77, "schedule")]  # what others compare with their own clock is the machine's
 
 
 def test_at_a_great_speed_jobs_do_not_crowd_out_the_candles(tmp_path: Path) -> None:
@@ -144,8 +131,6 @@ def test_a_paced_loop_tells_the_speed_that_it_reached(monkeypatch: pytest.Monkey
         runner.run(asyncio.sleep(10.0))
         loop = runner.get_loop()
         assert isinstance(loop, PacedLoop)
-        monkeypatch.setattr(
-            "papertape.replay.runtime.loops.time.monotonic", lambda: loop._made_s + 2.0
-        )
+        monkeypatch.setattr("papertape.replay.runtime.loops.time.monotonic", lambda: loop._made_s + 2.0)
 
         assert loop.effective_speed == pytest.approx(5.0, rel=1e-3)

@@ -35,9 +35,7 @@ IN_QUOTE = frozenset({
 
 
 def account(scale: float, **settings: Any) -> Any:
-    markets = tuple(
-        Market(s, is_perpetual=True, tick_size=0.01 * scale, lot_size=0.001) for s in SYMBOLS
-    )
+    markets = tuple(Market(s, is_perpetual=True, tick_size=0.01 * scale, lot_size=0.001) for s in SYMBOLS)
     about = identity(account=settings) if settings else identity()
     return about._replace(markets=markets)
 
@@ -81,7 +79,7 @@ def read(state: Path, engine: Engine) -> dict[str, Any]:
             cursor = journal.connection.execute(f"SELECT * FROM {table.name}_quote LIMIT 60")  # noqa: S608
             names = [column[0] for column in cursor.description]
             views[table.name] = [dict(zip(names, row, strict=True)) for row in cursor]
-        lists = {one.name: json.loads(page(one, ListingQuery(limit=40), journal))["rows"] for one in LISTINGS}  # fmt: skip
+        lists = {one.name: json.loads(page(one, ListingQuery(limit=40), journal))["rows"] for one in LISTINGS}
         booked = journal_statement(journal)
         curve = EquityHistory(engine.spec.capital).window(journal, None, None)
         chapters = figures_of(journal)
@@ -119,13 +117,23 @@ def test_amounts_are_shown_with_the_decimals_of_their_coins(
     pair: list[tuple[Path, Engine]], quote: str, places: int
 ) -> None:
     engine = pair[0][1]
-    chapter = {"name": "", "begins_ms": None, "equity_before": 1e4, "equity_after": 1.25e4, "trades": 3, "wins": 1, "fees": 7.5}  # fmt: skip
+    chapter = {
+        "name": "",
+        "begins_ms": None,
+        "equity_before": 1e4,
+        "equity_after": 1.25e4,
+        "trades": 3,
+        "wins": 1,
+        "fees": 7.5,
+    }
 
     assert account_state(engine, quote, 0.0).money_places == places
     line = told(chapter, places)
     assert ("equity 10,000 → 12,500 (+2,500)" in line) is (places == 0)
     assert ("fees 8" in line) is (places == 0)
-    sentence = _day_sentence({"day": "2026-01-01", "equity": 1e12, "pnl": -5e9, "fees": 1e9, "trades": 2, "wins": 0}, 1e9, places)  # fmt: skip
+    sentence = _day_sentence(
+        {"day": "2026-01-01", "equity": 1e12, "pnl": -5e9, "fees": 1e9, "trades": 2, "wins": 0}, 1e9, places
+    )
     assert ("equity 1,000, 2 trades closed, 0 won, result -5, fees 1" in sentence) is (places == 0)
 
 
@@ -139,5 +147,5 @@ def test_an_amount_as_text_is_in_quote() -> None:
 def test_a_chapter_cannot_change_the_unit() -> None:
     before, after = (account(1.0, **{**LARGE, "money_decimals": n}) for n in (3, 2))
 
-    with pytest.raises(ConfigError, match=r"account\.money_decimals: 2 is not 3, and this stays what it is"):  # fmt: skip
+    with pytest.raises(ConfigError, match=r"account\.money_decimals: 2 is not 3, and this stays what it is"):
         changes_of(before, after)

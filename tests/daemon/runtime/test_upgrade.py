@@ -94,8 +94,10 @@ def test_every_row_that_differs_is_named_with_both_values(state: Path) -> None:
     found = compare_versions(state)
 
     assert [(change.table, change.what) for change in found.changes] == [
-        ("decisions", "gone"), ("fills", "changed"), ("trades", "new"),
-    ]  # fmt: skip
+        ("decisions", "gone"),
+        ("fills", "changed"),
+        ("trades", "new"),
+    ]
     assert found.changes[1].fields == {
         "price": (str(fill.price + 1), str(fill.price)),
         "fee": (str((fill.fee + 10**9) / UNITS_PER_QUOTE), str(fill.fee / UNITS_PER_QUOTE)),
@@ -106,9 +108,7 @@ def test_every_row_that_differs_is_named_with_both_values(state: Path) -> None:
 def test_a_rule_that_changed_is_seen_in_every_fill(state: Path) -> None:
     """The old version took no fee at all: each fill now pays the taker's rate of its notional."""
     free = identity()
-    free = free._replace(
-        markets=tuple(replace(market, taker_fee_rate=0.0) for market in free.markets)
-    )
+    free = free._replace(markets=tuple(replace(market, taker_fee_rate=0.0) for market in free.markets))
     old = Engine(free.spec).step(ROWS)
     fees = dict(zip(old.fills["sequence"].tolist(), old.fills["fee"].tolist(), strict=True))
     assert set(fees.values()) == {0}
@@ -123,12 +123,10 @@ def test_a_rule_that_changed_is_seen_in_every_fill(state: Path) -> None:
         assert change.fields["fee"][0] == "0.0"
     report = Engine(identity().spec).step(ROWS)
     expected = [float(notional) / UNITS_PER_QUOTE * rate for notional in report.fills["notional"]]
-    assert sorted(float(c.fields["fee"][1]) for c in found.changes) == pytest.approx(sorted(expected))  # fmt: skip
+    assert sorted(float(c.fields["fee"][1]) for c in found.changes) == pytest.approx(sorted(expected))
 
 
-def test_columns_and_tables_of_another_version_are_compared_as_far_as_both_have_them(
-    state: Path,
-) -> None:
+def test_columns_and_tables_of_another_version_are_compared_as_far_as_both_have_them(state: Path) -> None:
     changed(
         state,
         "DROP VIEW trades_quote",
@@ -155,9 +153,7 @@ def test_a_journal_of_version_1_is_brought_forward_in_the_copy_alone(state: Path
 
 
 def test_the_command_lists_and_fails_where_something_differs(state: Path) -> None:
-    assert invoke("upgrade", str(state), "--dry-run").startswith(
-        "equal: 20 inputs lead to the same "
-    )
+    assert invoke("upgrade", str(state), "--dry-run").startswith("equal: 20 inputs lead to the same ")
     changed(state, "UPDATE equity SET cash = cash + 1")
 
     told = invoke("upgrade", str(state), "--dry-run", code=1).splitlines()

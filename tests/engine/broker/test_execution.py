@@ -127,11 +127,7 @@ def test_costs_are_fee_half_spread_and_slippage_on_each_side() -> None:
     candles = make_candles([FLAT_100] * 4)
 
     outcome = run_script(
-        candles,
-        {0: Decision(LONG), 2: Decision(FLAT)},
-        market=market,
-        sizing="fraction",
-        fixed_fraction=0.1,
+        candles, {0: Decision(LONG), 2: Decision(FLAT)}, market=market, sizing="fraction", fixed_fraction=0.1
     )
 
     buy, sell = outcome.fills
@@ -153,12 +149,8 @@ def test_stop_slips_but_a_target_does_not() -> None:
     market = {**FREE, "slippage_rate": 0.01}
     bracket = Decision(LONG, stop_price=90.0, target_price=120.0)
 
-    stopped = run_script(
-        make_candles([FLAT_100, FLAT_100, (100, 100, 89, 95)]), {0: bracket}, market=market
-    )
-    reached = run_script(
-        make_candles([FLAT_100, FLAT_100, (100, 121, 95, 95)]), {0: bracket}, market=market
-    )
+    stopped = run_script(make_candles([FLAT_100, FLAT_100, (100, 100, 89, 95)]), {0: bracket}, market=market)
+    reached = run_script(make_candles([FLAT_100, FLAT_100, (100, 121, 95, 95)]), {0: bracket}, market=market)
 
     assert stopped.trades[0].exit_price == pytest.approx(90 * 0.99, rel=1e-15)
     assert reached.trades[0].exit_price == 120.0
@@ -167,9 +159,7 @@ def test_stop_slips_but_a_target_does_not() -> None:
 def test_size_by_risk_loses_the_stated_fraction_at_the_stop() -> None:
     candles = make_candles([FLAT_100, FLAT_100, (100.0, 100.0, 90.0, 95.0)])
 
-    outcome = run_script(
-        candles, {0: Decision(LONG, stop_distance=5.0)}, sizing="risk", risk_fraction=0.01
-    )
+    outcome = run_script(candles, {0: Decision(LONG, stop_distance=5.0)}, sizing="risk", risk_fraction=0.01)
 
     # 1 % of 10,000 = 100 quote; 5 a unit: 20 units; stopped at 95
     assert outcome.fills[0].quantity == 20.0
@@ -205,9 +195,7 @@ def test_prices_are_rounded_to_ticks_against_us() -> None:
 def test_flip_is_two_fills_at_one_price() -> None:
     prices = [(p, p, p, p) for p in (100.0, 100.0, 110.0, 121.0)]
 
-    outcome = run_script(
-        make_candles(prices), {0: Decision(LONG), 1: Decision(SHORT)}, market=PERPETUAL
-    )
+    outcome = run_script(make_candles(prices), {0: Decision(LONG), 1: Decision(SHORT)}, market=PERPETUAL)
 
     assert outcome.fills["side"].tolist() == [1, -1, -1]
     assert outcome.fills["price"].tolist() == [100.0, 110.0, 110.0]
@@ -273,12 +261,7 @@ def test_absent_strategy_candle_decides_nothing() -> None:
 
 def test_excursions_are_the_worst_and_best_prices_while_held() -> None:
     candles = make_candles(
-        [
-            FLAT_100,
-            (100.0, 104.0, 99.0, 100.0),
-            (100.0, 108.0, 95.0, 100.0),
-            (101.0, 150.0, 50.0, 100.0),
-        ]
+        [FLAT_100, (100.0, 104.0, 99.0, 100.0), (100.0, 108.0, 95.0, 100.0), (101.0, 150.0, 50.0, 100.0)]
     )
 
     outcome = run_script(candles, {0: Decision(LONG), 2: Decision(FLAT)})
@@ -294,19 +277,11 @@ def test_excursions_are_the_worst_and_best_prices_while_held() -> None:
     ("candle", "worst", "best"),
     [
         # entry at 100, stop 90, target 120 (short: 110, 80); prices are given for the long and mirrored at 100
-        (
-            (125.0, 130.0, 80.0, 90.0),
-            0.0,
-            25.0,
-        ),  # gap through the target: nothing after the open was held
+        ((125.0, 130.0, 80.0, 90.0), 0.0, 25.0),  # gap through the target: nothing after the open was held
         ((85.0, 130.0, 80.0, 90.0), -15.0, 0.0),  # gap through the stop
         ((105.0, 106.0, 85.0, 90.0), -10.0, 5.0),  # stopped, after the open at 105
         ((105.0, 121.0, 95.0, 110.0), -5.0, 20.0),  # target; the low may have come first
-        (
-            (105.0, 121.0, 85.0, 110.0),
-            -10.0,
-            5.0,
-        ),  # both: the stop, and nothing above the open is certain
+        ((105.0, 121.0, 85.0, 110.0), -10.0, 5.0),  # both: the stop, and nothing above the open is certain
     ],
 )
 def test_excursions_end_with_the_exit_and_know_the_open(
@@ -340,9 +315,7 @@ def test_the_open_of_an_exit_counts_before_its_costs() -> None:
 
 @pytest.mark.parametrize("decision", [{"stop_distance": 0.994}, {"stop_price": 99.006}])
 @pytest.mark.parametrize("side", [LONG, SHORT])
-def test_the_stop_is_rounded_before_the_size_is_made_of_it(
-    side: int, decision: dict[str, float]
-) -> None:
+def test_the_stop_is_rounded_before_the_size_is_made_of_it(side: int, decision: dict[str, float]) -> None:
     """0.994 is 0.99 on ticks of 0.01 and 1.0 on ticks of 0.1: either way 1 % of 10,000 is lost there."""
     if side == SHORT and "stop_price" in decision:
         decision = {"stop_price": 100.994}
@@ -352,9 +325,13 @@ def test_the_stop_is_rounded_before_the_size_is_made_of_it(
         hit = (100.0, max(100.0, level), min(100.0, level), 100.0)
 
         outcome = run_script(
-            make_candles([FLAT_100, FLAT_100, hit]), {0: Decision(side, **decision)}, market=market,
-            sizing="risk", risk_fraction=0.01, leverage_cap=3.0,
-        )  # fmt: skip
+            make_candles([FLAT_100, FLAT_100, hit]),
+            {0: Decision(side, **decision)},
+            market=market,
+            sizing="risk",
+            risk_fraction=0.01,
+            leverage_cap=3.0,
+        )
 
         trade = outcome.trades[0]
         assert trade.exit_price == (float(f"{level:.3f}") if tick else pytest.approx(level))
@@ -366,9 +343,7 @@ def test_levels_given_as_prices_lie_on_the_grid() -> None:
     candles = make_candles([FLAT_100, FLAT_100, (100.0, 110.0, 100.0, 110.0)])
 
     outcome = run_script(
-        candles,
-        {0: Decision(LONG, stop_price=90.26, target_price=105.74)},
-        market={**FREE, "tick_size": 0.5},
+        candles, {0: Decision(LONG, stop_price=90.26, target_price=105.74)}, market={**FREE, "tick_size": 0.5}
     )
 
     assert outcome.trades[0].stop_price == 90.5
@@ -430,9 +405,12 @@ def test_a_grid_coarser_than_the_price_gives_nothing_away() -> None:
         (100.0, 100.0, {"minimum_size": 1.0, "lot_size": 0.1}),
         (70.0, 100.0, {"minimum_size": 0.7, "lot_size": 0.1}),
         (5e-3, 1e-5, {"minimum_notional": 5e-3, "lot_size": 1.0}),
-        *[(k / 10, 0.1, {"minimum_notional": k / 10, "minimum_size": k, "lot_size": 1.0}) for k in range(1, 60)],
+        *[
+            (k / 10, 0.1, {"minimum_notional": k / 10, "minimum_size": k, "lot_size": 1.0})
+            for k in range(1, 60)
+        ],
     ],
-)  # fmt: skip
+)
 def test_a_size_that_is_exactly_the_minimum_is_not_refused(
     capital: float, price: float, market: dict[str, float]
 ) -> None:
@@ -441,9 +419,8 @@ def test_a_size_that_is_exactly_the_minimum_is_not_refused(
     enough = run_script(candles, {0: Decision(LONG)}, market={**FREE, **market}, capital=capital)
     least = market.get("minimum_notional", 0.0) or market["minimum_size"] * price
     short = run_script(
-        candles, {0: Decision(LONG)}, market={**FREE, "minimum_notional": least * 1.0001},
-        capital=capital,
-    )  # fmt: skip
+        candles, {0: Decision(LONG)}, market={**FREE, "minimum_notional": least * 1.0001}, capital=capital
+    )
 
     assert len(enough.fills) == 1
     assert short.decisions["refused"].tolist() == [REFUSED_NO, REFUSED_SIZE]
@@ -523,9 +500,12 @@ def test_scale_takes_its_share_of_every_new_entry(
 
 def test_scale_of_nothing_is_refused_as_too_small_and_one_brings_the_size_back() -> None:
     spec = EngineSpec(
-        [Market("X", **FREE)], Scripted(dict.fromkeys(range(5), Decision(LONG))), "1h", "1h",
+        [Market("X", **FREE)],
+        Scripted(dict.fromkeys(range(5), Decision(LONG))),
+        "1h",
+        "1h",
         settings=Settings("fraction"),
-    )  # fmt: skip
+    )
     candles = make_candles([FLAT_100] * 6)
     engine = Engine(spec)
 

@@ -18,7 +18,7 @@ STEPS = [0.01, 0.5, 0.25, 0.0001, 1e-8, 5e-7, 1.0, 10.0]
 @pytest.mark.parametrize(
     ("step", "decimals"),
     [(0.01, 2), (0.5, 1), (0.25, 2), (1e-8, 8), (5e-7, 7), (1.0, 0), (10.0, 0), (np.float64(0.1), 1)],
-)  # fmt: skip
+)
 def test_decimals_of_a_step(step: float, decimals: int) -> None:
     assert decimals_of(step) == decimals
 
@@ -66,9 +66,7 @@ def test_a_price_on_the_grid_stays_there_however_many_ticks_it_has(tick: float, 
             assert on_tick(noisy, tick, side) == price
 
 
-@pytest.mark.parametrize(
-    "market", [{"tick_size": 0.00001}, {"tick_size": 0.00001, "lot_size": 0.1}]
-)
+@pytest.mark.parametrize("market", [{"tick_size": 0.00001}, {"tick_size": 0.00001, "lot_size": 0.1}])
 def test_prices_and_sizes_of_fills_are_the_decimals_of_their_grid(market: dict[str, float]) -> None:
     """A tape says 0.13879; 13,879 × 0.00001 is 0.13879000000000002, which that tape's high would not reach."""
     candles = random_candles(900, 5)
@@ -96,9 +94,7 @@ def test_a_level_is_reached_by_a_candle_that_ends_exactly_there(side: int) -> No
     for k in range(1, 100):
         level = float(f"99.{k:02d}") if side == LONG else float(f"100.{k:02d}")
         distance = 1.0 - k / 100 if side == LONG else k / 100
-        candles = make_candles(
-            [FLAT_100, FLAT_100, (100.0, max(100.0, level), min(100.0, level), 100.0)]
-        )
+        candles = make_candles([FLAT_100, FLAT_100, (100.0, max(100.0, level), min(100.0, level), 100.0)])
 
         outcome = run_script(
             candles,

@@ -107,7 +107,9 @@ def test_a_decision_is_refused_with_the_reason(cause: Cause, refused: int, targe
 def test_skewed_clocks_keep_a_resting_entry_waiting_and_let_an_exit_through() -> None:
     candles = flat_candles([100.0, 101.0, 102.0, 103.0, 104.0])
 
-    entry = run(engine({0: Decision(LONG)}), candles, [halt(1, Cause.CLOCK), halt(3, Cause.CLOCK, is_on=False)])  # fmt: skip
+    entry = run(
+        engine({0: Decision(LONG)}), candles, [halt(1, Cause.CLOCK), halt(3, Cause.CLOCK, is_on=False)]
+    )
     leave = run(engine({0: Decision(LONG), 1: Decision(FLAT)}), candles, [halt(2, Cause.CLOCK)])
 
     assert entry.fills["price"].tolist() == [103.0]
@@ -116,9 +118,7 @@ def test_skewed_clocks_keep_a_resting_entry_waiting_and_let_an_exit_through() ->
 
 
 @pytest.mark.parametrize("side", [LONG, SHORT])
-def test_a_position_in_what_is_gone_is_closed_at_the_last_price_with_the_fee_alone(
-    side: int,
-) -> None:
+def test_a_position_in_what_is_gone_is_closed_at_the_last_price_with_the_fee_alone(side: int) -> None:
     market = {"taker_fee_rate": 0.001, "half_spread_rate": 0.01, "slippage_rate": 0.01}
     script = {0: Decision(side), 3: Decision(side)}
     candles = flat_candles([100.0, 100.0, 110.0, 110.0, 110.0])
@@ -133,10 +133,7 @@ def test_a_position_in_what_is_gone_is_closed_at_the_last_price_with_the_fee_alo
     quantity = float(entry["quantity"])
     assert leave["fee"] == round(quantity * 110.0 * 0.001 * 1e9)
     # What was bought at the entry's price is sold at 110, less both fees.
-    gain = (
-        side * quantity * (110.0 - float(entry["price"]))
-        - (int(entry["fee"]) + int(leave["fee"])) * 1e-9
-    )
+    gain = side * quantity * (110.0 - float(entry["price"])) - (int(entry["fee"]) + int(leave["fee"])) * 1e-9
     assert outcome.trades["pnl"].tolist() == [pytest.approx(gain * 1e9, abs=3)]
     assert int(outcome.marks["equity"][-1]) == int(outcome.marks["cash"][-1])
     assert int(outcome.engine.positions["quantity"][0]) == 0

@@ -7,15 +7,7 @@ import numpy as np
 import pytest
 
 from papertape.engine.jit import Rows
-from papertape.engine.records import (
-    FLAT,
-    LONG,
-    REASON_ENTRY,
-    REASON_STOP,
-    REASON_TARGET,
-    REFUSED_SIZE,
-    SHORT,
-)
+from papertape.engine.records import FLAT, LONG, REASON_ENTRY, REASON_STOP, REASON_TARGET, REFUSED_SIZE, SHORT
 from papertape.engine.spec import Settings
 from papertape.engine.strategies import BracketW2, Confluence, Decision, EmaCross, RsiReversion
 from tests.support.helpers import FREE, make_candles, random_candles
@@ -33,15 +25,13 @@ def flat(price: float, n: int) -> list[tuple[float, float, float, float]]:
 
 def pair(
     first: list[Any], second: list[Any], settings: Settings, script: Any, market: Any = FREE, **options: Any
-) -> Portfolio:  # fmt: skip
+) -> Portfolio:
     tapes = dict(zip(PAIR, (make_candles(first), make_candles(second)), strict=True))
     return Portfolio(tapes, dict.fromkeys(PAIR, market), settings, script, **options)
 
 
 @pytest.mark.parametrize("names", NAMINGS, ids=["held first", "held last"])
-def test_a_target_inside_a_candle_does_not_pay_for_an_entry_at_its_open(
-    names: dict[str, str],
-) -> None:
+def test_a_target_inside_a_candle_does_not_pay_for_an_entry_at_its_open(names: dict[str, str]) -> None:
     # 1,000 quote buy 100 FIRST at 10; its target 12 lies inside candle 3, at whose open SECOND is ordered at 20.
     portfolio = pair(
         [*flat(10.0, 3), (10.0, 12.5, 10.0, 12.0), *flat(12.0, 2)],
@@ -94,9 +84,13 @@ def test_what_is_sold_at_an_open_buys_at_the_same_open(names: dict[str, str]) ->
         # 75 % each: 15,000 of 10,000, so two thirds of it: 5,000 each.
         (FREE, Settings("fraction", fixed_fraction=0.75, cash_share=1.0), [25.0, 250.0]),
         # 1.5 and 1.5 times equity, capped at 2.
-        (PERPETUAL, Settings("fraction", fixed_fraction=1.5, cash_share=1.0, leverage_cap=2.0), [50.0, 500.0]),
+        (
+            PERPETUAL,
+            Settings("fraction", fixed_fraction=1.5, cash_share=1.0, leverage_cap=2.0),
+            [50.0, 500.0],
+        ),
     ],
-)  # fmt: skip
+)
 def test_entries_of_one_open_are_sized_on_one_book_and_shared_out(
     names: dict[str, str], market: dict[str, Any], settings: Settings, quantities: list[float]
 ) -> None:
@@ -127,7 +121,7 @@ def test_shares_are_pro_rata_to_what_each_wanted(names: dict[str, str]) -> None:
         flat(100.0, 2),
         Settings("risk", 0.01, cash_share=1.0),
         {("FIRST", 0): Decision(LONG, stop_distance=0.5), ("SECOND", 0): Decision(LONG, stop_distance=1.5)},
-    )  # fmt: skip
+    )
 
     told, _ = run(portfolio, names)
 
@@ -143,7 +137,7 @@ def test_an_entry_that_is_refused_takes_nothing_from_another(
 ) -> None:
     portfolio = pair(
         flat(100.0, 3), flat(100.0, 3), ALL_IN, {("FIRST", 0): Decision(LONG), ("SECOND", 0): decision}
-    )._replace(markets={"FIRST": FREE, "SECOND": {**FREE, "minimum_notional": 10_001.0}})  # fmt: skip
+    )._replace(markets={"FIRST": FREE, "SECOND": {**FREE, "minimum_notional": 10_001.0}})
 
     told, _ = run(portfolio, names)
 
@@ -152,12 +146,10 @@ def test_an_entry_that_is_refused_takes_nothing_from_another(
 
 
 @pytest.mark.parametrize("names", NAMINGS)
-def test_a_share_below_the_minimum_is_refused_and_the_others_do_not_grow(
-    names: dict[str, str],
-) -> None:
-    portfolio = pair(
-        flat(100.0, 3), flat(100.0, 3), ALL_IN, {(s, 0): Decision(LONG) for s in PAIR}
-    )._replace(markets={"FIRST": FREE, "SECOND": {**FREE, "minimum_notional": 5_001.0}})
+def test_a_share_below_the_minimum_is_refused_and_the_others_do_not_grow(names: dict[str, str]) -> None:
+    portfolio = pair(flat(100.0, 3), flat(100.0, 3), ALL_IN, {(s, 0): Decision(LONG) for s in PAIR})._replace(
+        markets={"FIRST": FREE, "SECOND": {**FREE, "minimum_notional": 5_001.0}}
+    )
 
     told, _ = run(portfolio, names)
 
@@ -181,10 +173,7 @@ def test_a_bracket_that_the_open_has_passed_pays_for_an_entry_at_that_open(
         [*flat(10.0, 3), candle, *flat(candle[3], 1)],
         flat(20.0, 5),
         ALL_IN,
-        {
-            ("FIRST", 0): Decision(LONG, stop_price=9.0, target_price=12.0),
-            ("SECOND", 2): Decision(LONG),
-        },
+        {("FIRST", 0): Decision(LONG, stop_price=9.0, target_price=12.0), ("SECOND", 2): Decision(LONG)},
     )
 
     told, outcome = run(portfolio, names)
@@ -195,9 +184,7 @@ def test_a_bracket_that_the_open_has_passed_pays_for_an_entry_at_that_open(
 
 
 def test_an_absent_candle_takes_no_part_and_its_order_waits() -> None:
-    portfolio = pair(
-        flat(10.0, 4), flat(20.0, 4), ALL_IN, {(symbol, 0): Decision(LONG) for symbol in PAIR}
-    )
+    portfolio = pair(flat(10.0, 4), flat(20.0, 4), ALL_IN, {(symbol, 0): Decision(LONG) for symbol in PAIR})
     portfolio.tapes["SECOND"]["flag_bits"][1] = 2
 
     for names in NAMINGS:
@@ -307,9 +294,7 @@ def company(portfolio: Portfolio, name: str) -> Portfolio:
     """Return the portfolio with one symbol more on which no size is large enough."""
     like = next(iter(portfolio.tapes))
     tape = random_candles(len(portfolio.tapes[like]), 99)
-    script = {
-        (name, k): Decision(LONG, stop_distance=1.0) for k in range(0, len(tape), 3)
-    } | portfolio.script
+    script = {(name, k): Decision(LONG, stop_distance=1.0) for k in range(0, len(tape), 3)} | portfolio.script
     return portfolio._replace(
         tapes={**portfolio.tapes, name: tape},
         markets={**portfolio.markets, name: {**portfolio.markets[like], "minimum_size": 1e12}},

@@ -95,11 +95,7 @@ def _run(seed: int, *, is_perpetual: bool, fee_rate: float) -> Outcome:
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    seed=st.integers(0, 10_000),
-    is_perpetual=st.booleans(),
-    fee_rate=st.sampled_from([0.0, 0.0005, 0.01]),
-)
+@given(seed=st.integers(0, 10_000), is_perpetual=st.booleans(), fee_rate=st.sampled_from([0.0, 0.0005, 0.01]))
 def test_cash_agrees_with_the_decimal_oracle_after_every_fill(
     seed: int, is_perpetual: bool, fee_rate: float
 ) -> None:

@@ -36,9 +36,7 @@ class OnlyOne:
         if view.symbol != self.symbol:
             return None
         if view.position == 0 and view["rsi_14"] > 52.0 and view.state.seen % 3 == 0:
-            return Decision(
-                LONG, stop_distance=2 * view["atr_14"], target_distance=3 * view["atr_14"]
-            )
+            return Decision(LONG, stop_distance=2 * view["atr_14"], target_distance=3 * view["atr_14"])
         return Decision(FLAT) if view.position > 0 and view.close < view["ema_12"] else None
 
 
@@ -105,9 +103,12 @@ def test_the_later_of_two_may_come_first_by_name() -> None:
     alone = fills(Engine(spec("B")), [LATE], 100)
     renamed = EngineSpec(
         markets=[Market(symbol, **FREE) for symbol in "BC"],
-        strategy=OnlyOne("B"), timeframe="4h", base_timeframe="1h", capital=10_000.0,
+        strategy=OnlyOne("B"),
+        timeframe="4h",
+        base_timeframe="1h",
+        capital=10_000.0,
         settings=Settings(sizing="fraction", fixed_fraction=0.5),
-    )  # fmt: skip
+    )
 
     found = fills(Engine(renamed), [LATE, EARLY], 100)
 
@@ -127,17 +128,19 @@ class Buy:
 def test_what_is_held_of_a_delisted_market_is_closed_at_its_last_price() -> None:
     """1,000 buy 100 at 10; the last close is 12, fee 1 %: 1,200 − 12, a profit of 188, after two candles."""
     flat = make_candles([(5.0, 5.0, 5.0, 5.0)] * 6)
-    ends = make_candles(
-        [(10.0, 10.0, 10.0, 10.0), (10.0, 11.0, 9.0, 10.5), (10.5, 12.5, 10.0, 12.0)]
-    )
+    ends = make_candles([(10.0, 10.0, 10.0, 10.0), (10.0, 11.0, 9.0, 10.5), (10.5, 12.5, 10.0, 12.0)])
     free = {**FREE, "lot_size": 0.0, "tick_size": 0.0}
     markets = [Market("A", **free), Market("B", **{**free, "taker_fee_rate": 0.01})]
     engine = Engine(
         EngineSpec(
-            markets=markets, strategy=Buy(), timeframe="1h", base_timeframe="1h", capital=1_010.0,
+            markets=markets,
+            strategy=Buy(),
+            timeframe="1h",
+            base_timeframe="1h",
+            capital=1_010.0,
             settings=Settings(sizing="all_in", cash_share=1.0),
         )
-    )  # fmt: skip
+    )
 
     reports = [engine.step(event) for event in ReplayFeed([flat, ends], HOUR_MS).events()]
 

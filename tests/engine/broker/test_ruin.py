@@ -101,16 +101,18 @@ def test_no_command_brings_a_ruined_account_back() -> None:
 
 @pytest.mark.parametrize("names", [{"A": "A", "B": "B"}, {"A": "Z", "B": "B"}])
 def test_all_symbols_are_closed_and_nothing_that_rests_is_opened(names: dict[str, str]) -> None:
-    tapes = {
-        "A": make_candles(bars(100, 100, 50, 50, 90)),
-        "B": make_candles(bars(10, 10, 10, 11, 12)),
-    }
+    tapes = {"A": make_candles(bars(100, 100, 50, 50, 90)), "B": make_candles(bars(10, 10, 10, 11, 12))}
     portfolio = Portfolio(
         tapes,
         dict.fromkeys(tapes, PERPETUAL),
         Settings("fraction", fixed_fraction=1.5, cash_share=1.0, leverage_cap=4.0, latency_bars=0),
-        {("A", 0): Decision(LONG), ("B", 0): Decision(LONG), ("A", 2): Decision(FLAT), ("B", 2): Decision(FLAT)},
-    )  # fmt: skip
+        {
+            ("A", 0): Decision(LONG),
+            ("B", 0): Decision(LONG),
+            ("A", 2): Decision(FLAT),
+            ("B", 2): Decision(FLAT),
+        },
+    )
     # 150 A at 100 and 1,500 B at 10; at 50 A has lost 7,500: 2,500 are left, and they are not ruined
     told, _ = run(portfolio, names)
     assert REASON_RUIN not in told.fills["reason"]
@@ -129,9 +131,7 @@ def test_the_marks_of_a_ruined_account_stand_still() -> None:
     walk = 100.0 * np.exp(np.cumsum(random.normal(0.0, 0.15, 400)))
     script = dict.fromkeys(range(400), Decision(LONG))
 
-    outcome = run_script(
-        make_candles(bars(*walk.tolist())), script, market=PERPETUAL, leverage_cap=8.0
-    )
+    outcome = run_script(make_candles(bars(*walk.tolist())), script, market=PERPETUAL, leverage_cap=8.0)
 
     ruined = np.flatnonzero(outcome.marks["equity"] <= 0)
     assert len(ruined) > 1

@@ -34,7 +34,9 @@ IDR = 1.5e7  # what prices around 100 are multiplied by: bitcoin is 1.5e9 rupiah
 COARSER = 1e6
 
 
-def account(seed: int, scale: float, capital: float, decimals: int, rates: float = 1e-4, n: int = 80) -> Portfolio:  # fmt: skip
+def account(
+    seed: int, scale: float, capital: float, decimals: int, rates: float = 1e-4, n: int = 80
+) -> Portfolio:
     """Return a seeded account on two markets, with prices, ticks, distances and capital in a currency of so many digits."""
     random = np.random.default_rng(seed)
     is_perpetual = bool(random.integers(2))
@@ -46,7 +48,7 @@ def account(seed: int, scale: float, capital: float, decimals: int, rates: float
             tapes[symbol][price] = np.round(tapes[symbol][price] * 4.0) * (0.25 * scale)
         for k in random.choice(n, n // 3, replace=False):
             side = int(random.choice([SHORT, FLAT, LONG, LONG]))
-            script[symbol, int(k)] = Decision(side, stop_distance=4.0 * scale, target_distance=6.5 * scale)  # fmt: skip
+            script[symbol, int(k)] = Decision(side, stop_distance=4.0 * scale, target_distance=6.5 * scale)
     market = {
         "is_perpetual": is_perpetual,
         "tick_size": 0.25 * scale,
@@ -57,7 +59,7 @@ def account(seed: int, scale: float, capital: float, decimals: int, rates: float
         "minimum_notional": 10.0 * scale,
     }
     if is_perpetual:
-        market |= {"leverage": 8.0, "maintenance_rate": 64 * rates, "liquidation_fee_rate": 4 * rates}  # fmt: skip
+        market |= {"leverage": 8.0, "maintenance_rate": 64 * rates, "liquidation_fee_rate": 4 * rates}
     how = Settings(
         str(random.choice(["risk", "fraction", "all_in"])),
         risk_fraction=0.03125,
@@ -92,7 +94,7 @@ def test_every_amount_of_a_large_account_is_that_of_the_exact_one(seed: int, dec
     theirs = sorted(oracle.fills, key=lambda f: (f.candle, f.symbol, f.side, f.reason))
     assert len(ours) == len(theirs) > 4
     for fill, want in zip(ours, theirs, strict=True):
-        assert key(fill) == (start_ms + want.candle * 3_600_000, want.symbol, want.side, want.reason)  # fmt: skip
+        assert key(fill) == (start_ms + want.candle * 3_600_000, want.symbol, want.side, want.reason)
         assert Decimal(float(fill.price)) == want.price
         assert Decimal(float(fill.quantity)) == want.quantity
         value = want.price * want.quantity
@@ -103,7 +105,7 @@ def test_every_amount_of_a_large_account_is_that_of_the_exact_one(seed: int, dec
     tolerance = 6 * unit * (len(ours) + len(payments) + 1) + 8 * amounts * Decimal(2) ** -53
     for mark, equity in zip(outcome.marks, oracle.equity, strict=True):
         assert abs(int(mark.equity) * unit - equity) <= tolerance
-    booked = booked_as(outcome.fills, payments, engine.spec.market_rows(), "AB", engine.spec.capital_units)  # fmt: skip
+    booked = booked_as(outcome.fills, payments, engine.spec.market_rows(), "AB", engine.spec.capital_units)
     assert booked.cash == int(engine.account[0].cash)
     assert sum(int(engine.account[0][name]) for name in LEDGER_FIELDS) == 0
 
@@ -115,7 +117,7 @@ def test_another_currency_with_a_coarser_unit_gives_the_same_fills_and_integers(
     _, small = run(account(seed, 1.0, 1e4, 9, rates=2.0**-13))
     _, large = run(account(seed, COARSER, 1e10, 3, rates=2.0**-13))
 
-    priced = {"price", "entry_price", "exit_price", "stop_price", "target_price", "mae_price", "mfe_price"}  # fmt: skip
+    priced = {"price", "entry_price", "exit_price", "stop_price", "target_price", "mae_price", "mfe_price"}
     for name in ("fills", "trades", "marks", "decisions"):
         one, two = getattr(small, name), getattr(large, name)
         assert len(one) == len(two)
@@ -150,7 +152,11 @@ def test_the_unit_follows_the_currency_where_the_usual_one_does_not_reach(
 @pytest.mark.parametrize(
     ("capital", "decimals", "said"),
     [
-        (2e9, 9, r"capital: 2e\+09 is not between 0 and 1e\+09 USDT, the range of amounts in units of 1e-9 USDT; money_decimals = 8"),
+        (
+            2e9,
+            9,
+            r"capital: 2e\+09 is not between 0 and 1e\+09 USDT, the range of amounts in units of 1e-9 USDT; money_decimals = 8",
+        ),
         (5e15, 5, "units of 1e-5 USDT; money_decimals = 2 counts coarser ones"),
         (2e18, 0, r"is not between 0 and 1e\+18 USDT, the range of amounts in units of 1 USDT$"),
         (float("nan"), 9, "capital: nan is not between 0"),
@@ -160,7 +166,7 @@ def test_the_unit_follows_the_currency_where_the_usual_one_does_not_reach(
         (1e4, 10, "money_decimals: 10 is no whole number from 0 to 9; left out it follows the currency"),
         (1e4, 1.5, "money_decimals: 1.5 is no whole number"),
     ],
-)  # fmt: skip
+)
 def test_a_capital_beyond_its_unit_is_refused_with_the_unit_and_the_way_out(
     capital: float, decimals: Any, said: str
 ) -> None:
@@ -172,15 +178,25 @@ def test_every_currency_of_the_table_reaches_further_than_the_usual_unit() -> No
     assert {len(name) for name in CURRENCY_DECIMALS} == {3}
     assert all(largest_capital(decimals) >= 1e16 for decimals in CURRENCY_DECIMALS.values())
     assert unit_convention(9, "USDT") == ()
-    assert unit_convention(2, "IDR") == ("Amounts are counted in units of 1e-2 IDR, and each is rounded to one.",)  # fmt: skip
+    assert unit_convention(2, "IDR") == (
+        "Amounts are counted in units of 1e-2 IDR, and each is rounded to one.",
+    )
 
 
 def spec(decimals: int = 9, capital: float = 9e8, **market: Any) -> EngineSpec:
-    markets = [Market(name, is_perpetual=True, taker_fee_rate=0.0, half_spread_rate=0.0, slippage_rate=0.0, **market) for name in "AB"]  # fmt: skip
+    markets = [
+        Market(name, is_perpetual=True, taker_fee_rate=0.0, half_spread_rate=0.0, slippage_rate=0.0, **market)
+        for name in "AB"
+    ]
     return EngineSpec(
-        markets, Scripted({0: Decision(LONG)}), "1h", "1h", capital=capital, money_decimals=decimals,
+        markets,
+        Scripted({0: Decision(LONG)}),
+        "1h",
+        "1h",
+        capital=capital,
+        money_decimals=decimals,
         settings=Settings("fraction", fixed_fraction=8.0, leverage_cap=20.0),
-    )  # fmt: skip
+    )
 
 
 def test_a_sum_beyond_the_range_stops_the_engine_and_a_coarser_unit_goes_on() -> None:
@@ -190,9 +206,7 @@ def test_a_sum_beyond_the_range_stops_the_engine_and_a_coarser_unit_goes_on() ->
     both["symbol"][len(bars) :] = 1
     both = np.ascontiguousarray(both[np.lexsort((both["symbol"], both["open_ms"]))])
 
-    with pytest.raises(
-        InvariantError, match=r"a sum of amounts is beyond .* account\.money_decimals"
-    ):
+    with pytest.raises(InvariantError, match=r"a sum of amounts is beyond .* account\.money_decimals"):
         run_all(Engine(spec()), both)
     marks = run_all(Engine(spec(8)), both).marks
 
@@ -217,6 +231,12 @@ def test_a_chapter_cannot_change_it() -> None:
 
 def test_a_statement_of_nothing_balances_in_any_unit() -> None:
     nothing = Engine(spec(2, 1e15))
-    booked = booked_as(np.zeros(0, nothing.outputs.fills.dtype), np.zeros(0, PAYMENT), nothing.markets, "AB", nothing.spec.capital_units)  # fmt: skip
+    booked = booked_as(
+        np.zeros(0, nothing.outputs.fills.dtype),
+        np.zeros(0, PAYMENT),
+        nothing.markets,
+        "AB",
+        nothing.spec.capital_units,
+    )
 
     assert (booked.cash, booked.units_per_quote) == (10**17, 100.0)

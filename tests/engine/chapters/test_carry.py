@@ -40,8 +40,14 @@ from tests.support.journals import model_bytes
 CANDLES = interleave([random_candles(4 * 300, seed=70 + s, timeframe="15m") for s in range(2)])
 # What a chapter may change of a market (`papertape.daemon.chapters.changes`).
 COSTS = (
-    "taker_fee_rate", "maker_fee_rate", "fee_fixed", "fee_minimum", "fee_surcharge_rate", "half_spread_rate", "slippage_rate",
-)  # fmt: skip
+    "taker_fee_rate",
+    "maker_fee_rate",
+    "fee_fixed",
+    "fee_minimum",
+    "fee_surcharge_rate",
+    "half_spread_rate",
+    "slippage_rate",
+)
 FREE = {"taker_fee_rate": 0.0, "half_spread_rate": 0.0, "slippage_rate": 0.0}
 
 
@@ -88,7 +94,7 @@ KINDS: dict[str, Callable[[int], Any]] = {
 def spec_of(kind: str, number: int = 0, **changes: Any) -> EngineSpec:
     markets = [Market(f"S{i}", is_perpetual=True, tick_size=0.01, lot_size=0.001) for i in range(2)]
     sizing = "fraction" if kind == "kernel" else "risk"
-    spec = EngineSpec(markets, KINDS[kind](number), "1h", "15m", settings=Settings(sizing, leverage_cap=3.0))  # fmt: skip
+    spec = EngineSpec(markets, KINDS[kind](number), "1h", "15m", settings=Settings(sizing, leverage_cap=3.0))
     return replace(spec, **changes)
 
 
@@ -195,9 +201,12 @@ def scripted(
     """Return an engine after `n` flat hours of a script, all hours, and what begins a chapter in which nobody decides."""
     rows = make_candles([(100.0, 101.0, 99.0, 100.0)] * 40)
     spec = EngineSpec(
-        [Market("X", is_perpetual=True, **FREE)], Scripted(script), "1h", "1h",
+        [Market("X", is_perpetual=True, **FREE)],
+        Scripted(script),
+        "1h",
+        "1h",
         settings=Settings("fraction", fixed_fraction=0.5),
-    )  # fmt: skip
+    )
     spec = replace(spec, **changes)
     engine = Engine(spec)
     run_all(engine, rows[:n])
@@ -243,7 +252,7 @@ def test_fees_are_the_new_ones_from_the_next_fill_on() -> None:
 
 def test_a_market_that_changed_stays_as_it_is_but_for_what_the_chapter_says() -> None:
     before, rows, begin = scripted({4: Decision(LONG)}, 10)
-    figures = {**Market("X", is_perpetual=True, **FREE).plain(), "tick_size": 0.5, "maker_fee_rate": 0.0007}  # fmt: skip
+    figures = {**Market("X", is_perpetual=True, **FREE).plain(), "tick_size": 0.5, "maker_fee_rate": 0.0007}
     before.step(MarketChange(int(rows["open_ms"][9]) + 3_600_000, 0, figures))
     market = Market("X", is_perpetual=True, **{**FREE, "slippage_rate": 0.002})
 
@@ -251,7 +260,7 @@ def test_a_market_that_changed_stays_as_it_is_but_for_what_the_chapter_says() ->
     fills = run_all(after, rows[10:]).fills
 
     changed = after.markets[0]
-    assert (changed.tick_size, changed.maker_fee_rate, changed.slippage_rate) == (0.5, 0.0007, 0.002)  # fmt: skip
+    assert (changed.tick_size, changed.maker_fee_rate, changed.slippage_rate) == (0.5, 0.0007, 0.002)
     assert fills["price"].tolist() == [99.5]  # 100 less 0.2 %, down to the tick of 0.5
 
 
@@ -269,9 +278,16 @@ def test_the_reserve_for_fees_is_that_of_what_a_market_and_a_chapter_changed() -
 def test_a_market_is_the_same_whether_a_change_or_a_chapter_says_its_figures(dated: str) -> None:
     """The second implementation is an engine to which all of it was said from the start; rates in force are those of a fill."""
     values = {
-        "taker_fee_rate": 0.003, "maker_fee_rate": -0.0001, "fee_fixed": 2.0, "fee_minimum": 3.0, "fee_surcharge_rate": 0.2,
-        "half_spread_rate": 0.001, "slippage_rate": 0.002, "tick_size": 0.5, "fee_tiers": ((100.0, 0.0004, 0.0001),),
-    }  # fmt: skip
+        "taker_fee_rate": 0.003,
+        "maker_fee_rate": -0.0001,
+        "fee_fixed": 2.0,
+        "fee_minimum": 3.0,
+        "fee_surcharge_rate": 0.2,
+        "half_spread_rate": 0.001,
+        "slippage_rate": 0.002,
+        "tick_size": 0.5,
+        "fee_tiers": ((100.0, 0.0004, 0.0001),),
+    }
     plain = Market("X", is_perpetual=True)
     before, rows, begin = scripted({}, 10, markets=[plain])
     changed = replace(plain, **{dated: values[dated]})
@@ -281,12 +297,8 @@ def test_a_market_is_the_same_whether_a_change_or_a_chapter_says_its_figures(dat
             continue
         after, _ = begin(markets=[replace(plain, **{cost: values[cost]})])
 
-        both = replace(
-            before.spec, markets=[replace(changed, **{cost: values[cost]})]
-        ).market_rows()
-        assert [n for n in both.dtype.names or () if (after.markets[n] != both[n]).any()] == [], (
-            cost
-        )
+        both = replace(before.spec, markets=[replace(changed, **{cost: values[cost]})]).market_rows()
+        assert [n for n in both.dtype.names or () if (after.markets[n] != both[n]).any()] == [], cost
 
 
 @pytest.mark.parametrize("cost", COSTS)
@@ -309,20 +321,34 @@ def test_what_a_chapter_says_is_so_also_where_the_account_began_with_it(cost: st
 def test_costs_that_are_other_are_reported_and_the_statement_has_those_of_each_fill() -> None:
     """Bought at 100 plus 0.1 %, up to the tick of 0.5: 100.5; sold at 100 less 0.4 %, down to it: 99.5."""
     figures = {**FREE, "tick_size": 0.5, "slippage_rate": 0.001}
-    before, rows, begin = scripted({4: Decision(LONG)}, 10, markets=[Market("X", is_perpetual=True, **figures)])  # fmt: skip
+    before, rows, begin = scripted(
+        {4: Decision(LONG)}, 10, markets=[Market("X", is_perpetual=True, **figures)]
+    )
     other = Market("X", is_perpetual=True, **{**figures, "slippage_rate": 0.004})
     first = Engine(before.spec)
     bought = run_all(first, rows[:10]).fills
 
     after, report = begin(closes=True, markets=[other])
     fills = np.concatenate([bought, run_all(after, rows[10:]).fills])
-    posted = statement(fills, np.zeros(0, PAYMENT), before.spec.market_rows(), round(10_000 * UNITS_PER_QUOTE), report.changes)  # fmt: skip
+    posted = statement(
+        fills,
+        np.zeros(0, PAYMENT),
+        before.spec.market_rows(),
+        round(10_000 * UNITS_PER_QUOTE),
+        report.changes,
+    )
 
     change = report.changes[0]
     assert len(report.changes) == 1
     assert change.tolist() == (
-        int(before.account[0].sequence), int(rows["open_ms"][10]), 0, MARKET_FIGURES.index("slippage_rate"), 0, 0.001, 0.004,
-    )  # fmt: skip
+        int(before.account[0].sequence),
+        int(rows["open_ms"][10]),
+        0,
+        MARKET_FIGURES.index("slippage_rate"),
+        0,
+        0.001,
+        0.004,
+    )
     assert fills["price"].tolist() == [100.5, 99.5]
     each = float(fills["quantity"][0]) * UNITS_PER_QUOTE
     for name, amounts in {"slippage": [0.1, 0.4], "grid": [0.4, 0.1]}.items():
@@ -331,9 +357,7 @@ def test_costs_that_are_other_are_reported_and_the_statement_has_those_of_each_f
 
 
 @pytest.mark.parametrize("rule", ["inverse_volatility", "risk_parity"])
-def test_parts_of_the_account_are_those_of_an_engine_that_was_there_from_the_beginning(
-    rule: str,
-) -> None:
+def test_parts_of_the_account_are_those_of_an_engine_that_was_there_from_the_beginning(rule: str) -> None:
     """Before there was one part for all; weights are a matter of the markets alone, whoever traded what."""
     rows = interleave([random_candles(24 * 90, seed=80 + s) for s in range(2)])
     markets = [Market(f"S{i}", is_perpetual=True) for i in range(2)]
@@ -358,9 +382,12 @@ def test_parts_of_the_account_are_those_of_an_engine_that_was_there_from_the_beg
 def test_limits_that_were_not_there_are_measured_from_the_chapter_on() -> None:
     rows = make_candles([(100.0, 101.0, 99.0, 100.0)] * 6 + [(80.0, 81.0, 79.0, 80.0)] * 34)
     spec = EngineSpec(
-        [Market("X", is_perpetual=True, **FREE)], Scripted({1: Decision(LONG)}), "1h", "1h",
+        [Market("X", is_perpetual=True, **FREE)],
+        Scripted({1: Decision(LONG)}),
+        "1h",
+        "1h",
         settings=Settings("fraction", fixed_fraction=1.0),
-    )  # fmt: skip
+    )
     before = Engine(spec)
     run_all(before, rows[:10])
     worth = equity(before.account[0], before.positions, before.markets)
@@ -380,9 +407,13 @@ def test_limits_that_were_not_there_are_measured_from_the_chapter_on() -> None:
 def test_locks_end_with_the_last_limit_and_go_on_with_any() -> None:
     rows = make_candles([(100.0, 101.0, 99.0, 100.0)] * 6 + [(80.0, 81.0, 79.0, 80.0)] * 34)
     spec = EngineSpec(
-        [Market("X", is_perpetual=True, **FREE)], Scripted({1: Decision(LONG)}), "1h", "1h",
-        settings=Settings("fraction", fixed_fraction=1.0), limits=Limits(drawdown=0.1),
-    )  # fmt: skip
+        [Market("X", is_perpetual=True, **FREE)],
+        Scripted({1: Decision(LONG)}),
+        "1h",
+        "1h",
+        settings=Settings("fraction", fixed_fraction=1.0),
+        limits=Limits(drawdown=0.1),
+    )
     before = Engine(spec)
     run_all(before, rows[:10])
     assert before.account[0].locked_by == REFUSED_DRAWDOWN
@@ -424,8 +455,10 @@ def test_of_a_schedule_only_turns_to_come_are_left() -> None:
 
     assert found[999] is spec  # it begins by itself, later
     assert [(one.strategy.fast, len(one.turns)) for one in list(found.values())[1:]] == [
-        (3, 2), (4, 1), (5, 0),
-    ]  # fmt: skip
+        (3, 2),
+        (4, 1),
+        (5, 0),
+    ]
     assert [one.starts_ms for one in found.values()] == [1_000, 1_000, 2_500, 3_000]
 
 

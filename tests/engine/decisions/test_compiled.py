@@ -34,9 +34,7 @@ def twin(kind: type[Any]) -> type[Any]:
     return type(f"{kind.__name__}", (kind,), found)
 
 
-def engine_of(
-    strategy: Any, symbols: str = "X", timeframe: str = "1h", sizing: str = "fraction"
-) -> Engine:
+def engine_of(strategy: Any, symbols: str = "X", timeframe: str = "1h", sizing: str = "fraction") -> Engine:
     markets = [Market(symbol, is_perpetual=True, **FREE) for symbol in symbols]
     spec = EngineSpec(markets, strategy, timeframe, "1h", settings=Settings(sizing))
     return Engine(spec)
@@ -203,9 +201,18 @@ class HookFails(Base):
 
 
 FAULTY = (
-    NoPrice, NotANumber, TwoTriggers, NothingToLeave, TooMany, BadTime, BadTarget, BadStop, BadDecision, Unlucky,
+    NoPrice,
+    NotANumber,
+    TwoTriggers,
+    NothingToLeave,
+    TooMany,
+    BadTime,
+    BadTarget,
+    BadStop,
+    BadDecision,
+    Unlucky,
     HookFails,
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("batch", [1, 64])
@@ -346,14 +353,17 @@ def bad(text: str, **members: Any) -> type[Any]:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (bad('view.state.bars = view["atr_15"]'), "it asks for 'atr_15', which is not there: did you mean 'atr_14'"),
+        (
+            bad('view.state.bars = view["atr_15"]'),
+            "it asks for 'atr_15', which is not there: did you mean 'atr_14'",
+        ),
         (bad("view.state.bar = 3"), "'bar', which is not there: did you mean 'bars'"),
         (bad('view.history("clos", 3)'), "did you mean 'close'"),
         (bad('view.history("close", 50)'), "further back than history_bars = 5; write history_bars = 50"),
         (bad('view.history("close", 5)', history_bars=0), "write history_bars = 5 in the class"),
         (bad('view.why("rsi 30", view.close, 30)'), "view.why('rsi 30', …): say once below, above"),
         (bad('view.why("an uptrend", view.close)'), "give a threshold, too, or say whether it holds"),
-        (bad('view.why(view.symbol, True)'), "what a condition of a kernel says is a literal"),
+        (bad("view.why(view.symbol, True)"), "what a condition of a kernel says is a literal"),
         (bad('view.note("here")'), "view.note is for strategies in Python"),
         (bad('view.buy(1.0, tag="ninechars")'), "'ninechars' is not a text of up to 8"),
         (bad("view.bye(1.0)"), "did you mean 'buy'"),
@@ -363,10 +373,8 @@ def bad(text: str, **members: Any) -> type[Any]:
         (bad("view.position = 3.0", on_fill=lambda self, view, fill: None), "on_fill is not a kernel"),
         (bad("pass", features=("atr_14",), state_fields=("a", "a")), "not different Python names"),
     ],
-)  # fmt: skip
-def test_what_cannot_be_compiled_is_refused_when_the_engine_is_made(
-    kind: type[Any], words: str
-) -> None:
+)
+def test_what_cannot_be_compiled_is_refused_when_the_engine_is_made(kind: type[Any], words: str) -> None:
     with pytest.raises(ConfigError, match="strategy") as caught:
         engine_of(kind())
 
@@ -377,9 +385,7 @@ def test_what_cannot_be_compiled_is_refused_when_the_engine_is_made(
 def test_a_market_that_is_listed_later_has_no_past() -> None:
     candles = tape("XY", 100)
     late = candles.copy()
-    late["flag_bits"][(late["symbol"] == 1) & (late["open_ms"] < late["open_ms"][80])] |= (
-        FLAG_ABSENT | 16
-    )
+    late["flag_bits"][(late["symbol"] == 1) & (late["open_ms"] < late["open_ms"][80])] |= FLAG_ABSENT | 16
     one, other = engine_of(EveryOrder(), "XY"), engine_of(EveryOrderKernel(), "XY")
 
     assert run(one, late) == run(other, late)

@@ -61,11 +61,7 @@ def test_every_fill_and_every_trade_is_told_once_at_the_next_close(timeframe: st
     spoken = [one for one in told if one[2] == "fill"]
     assert len(spoken) == len(in_time) > 8
     for (ms, _, _, fill), row in zip(spoken, in_time, strict=True):
-        assert (fill.side, fill.price, fill.quantity) == (
-            row["side"],
-            row["price"],
-            row["quantity"],
-        )
+        assert (fill.side, fill.price, fill.quantity) == (row["side"], row["price"], row["quantity"])
         assert fill.time_ms < ms == min(close for close in closes if close > fill.time_ms)
     trades = [one[3] for one in told if one[2] == "close"]
     assert len(trades) == sum(row["position"] == 0.0 for row in in_time) >= 2

@@ -23,9 +23,7 @@ NAN = math.nan
 BARS = record(("bars", "f8"))
 
 
-def spec_of(
-    strategy: Any, sizing: str = "fraction", symbols: str = "X", timeframe: str = "1h"
-) -> EngineSpec:
+def spec_of(strategy: Any, sizing: str = "fraction", symbols: str = "X", timeframe: str = "1h") -> EngineSpec:
     markets = [Market(symbol, is_perpetual=True, **FREE) for symbol in symbols]
     return EngineSpec(markets, strategy, timeframe, "1h", settings=Settings(sizing))
 
@@ -60,9 +58,7 @@ class InKernel:
     def __init__(self, length_ms: int = HOUR_MS) -> None:
         self.length_ms = length_ms
 
-    def decide_batch(
-        self, features: Any, candles: Rows, n: int, state: Rows, decisions: Rows
-    ) -> None:
+    def decide_batch(self, features: Any, candles: Rows, n: int, state: Rows, decisions: Rows) -> None:
         for k in range(n):
             state[0]["bars"] += 1
             close_ms = int(candles[k]["open_ms"]) + self.length_ms
@@ -85,9 +81,7 @@ def test_at_fault_a_kernel_is_what_the_same_strategy_in_python_is(
     candles = interleave(tapes)
     length_ms = int(timeframe[0]) * HOUR_MS
 
-    def told(
-        strategy: Any, size: int, *, resumes: bool = False
-    ) -> tuple[list[tuple[str, int, str]], str]:
+    def told(strategy: Any, size: int, *, resumes: bool = False) -> tuple[list[tuple[str, int, str]], str]:
         engine, found = Engine(spec_of(strategy, symbols=symbols, timeframe=timeframe)), []
         for first in range(0, len(candles), size):
             report = engine.step(candles[first : first + size])
@@ -175,9 +169,7 @@ def test_every_kind_of_fault_is_told_at_its_candle_and_ends_a_replay(
 
     assert len(report.faults) == batch
     assert report.faults[0].time_ms == START_MS + HOUR_MS
-    assert f"{type(strategy).__name__}: X, candle closed 2020-01-01T01:00:00Z: " in str(
-        report.faults[0]
-    )
+    assert f"{type(strategy).__name__}: X, candle closed 2020-01-01T01:00:00Z: " in str(report.faults[0])
     assert words in report.faults[0].reason
     assert report.decisions["refused"].tolist() == [REFUSED_FAULT] * batch
     assert engine.account["is_paused"][0] == PAUSED_BY_FAULT
@@ -217,9 +209,12 @@ def test_a_follower_pauses_at_the_same_close() -> None:
     """Two accounts on one reading do what each does alone."""
     candles = random_candles(900, 61)
     costly = EngineSpec(
-        [Market("X", is_perpetual=True, taker_fee_rate=0.002)], InKernel(), "1h", "1h",
+        [Market("X", is_perpetual=True, taker_fee_rate=0.002)],
+        InKernel(),
+        "1h",
+        "1h",
         settings=Settings("fraction"),
-    )  # fmt: skip
+    )
     alone, leader = Engine(costly), Engine(spec_of(InKernel()))
     beside = leader.follow(costly, lambda report: None)
 

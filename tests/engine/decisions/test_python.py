@@ -283,9 +283,7 @@ def long(**fields: Any) -> Decision:
     ],
     ids=lambda value: "a function" if callable(value) else repr(value),
 )
-def test_what_no_order_can_mean_names_strategy_symbol_and_candle(
-    answer: Any, told: str, sizing: str
-) -> None:
+def test_what_no_order_can_mean_names_strategy_symbol_and_candle(answer: Any, told: str, sizing: str) -> None:
     where = "test_python:Always: X, candle closed 2020-01-01T05:00:00Z: "
     with pytest.raises(StrategyError, match=told) as error:
         refuse_faults(Engine(spec_of(Always(answer), sizing)).step(CANDLES[:8]))
@@ -298,9 +296,7 @@ def test_share_of_everything_is_refused() -> None:
         replay(spec_of(Always(long(size_scale=0.5)), "all_in"), [CANDLES])
 
 
-@pytest.mark.parametrize(
-    "answer", [Decision(KEEP, NAN, NAN), Decision(FLAT, NAN, -1.0, size_scale=7.0)]
-)
+@pytest.mark.parametrize("answer", [Decision(KEEP, NAN, NAN), Decision(FLAT, NAN, -1.0, size_scale=7.0)])
 def test_levels_of_what_opens_nothing_are_not_looked_at(answer: Decision) -> None:
     report = Engine(spec_of(Always(answer))).step(CANDLES[:30])
 
@@ -335,9 +331,7 @@ def test_after_a_fault_entries_pause_and_what_is_held_keeps_its_stop(batch: int)
     outcome = run_all(engine, candles, batch)
 
     rows = outcome.decisions
-    told = [
-        (int(r["time_ms"] - START_MS) // HOUR_MS, int(r["symbol"]), int(r["refused"])) for r in rows
-    ]
+    told = [(int(r["time_ms"] - START_MS) // HOUR_MS, int(r["symbol"]), int(r["refused"])) for r in rows]
     # B asks at the same close to go short: paused as well, whichever comes first by name. Both are closed, A at its
     # short at 7, B at 5, as not being allowed to enter is no reason to stay.
     assert told == [
@@ -382,9 +376,7 @@ def random_strategy(view: Any) -> Any:
 
 @pytest.mark.parametrize("symbols", ["X", "XYZ"])
 @pytest.mark.parametrize("batch", [1, 5, 100, 2_048])
-def test_faults_and_fills_are_the_same_in_every_batching_and_over_a_restart(
-    batch: int, symbols: str
-) -> None:
+def test_faults_and_fills_are_the_same_in_every_batching_and_over_a_restart(batch: int, symbols: str) -> None:
     tapes = [random_candles(700, seed=40 + number) for number in range(len(symbols))]
     for number, tape in enumerate(tapes):
         tape["symbol"] = number
@@ -431,9 +423,7 @@ def test_faults_and_fills_are_the_same_in_every_batching_and_over_a_restart(
     ],
 )
 @pytest.mark.parametrize("batch", [1, 3, 50])
-def test_other_levels_for_the_held_side_are_counted(
-    answers: list[Any], unheeded: int, batch: int
-) -> None:
+def test_other_levels_for_the_held_side_are_counted(answers: list[Any], unheeded: int, batch: int) -> None:
     class Follows:
         features = ()
 

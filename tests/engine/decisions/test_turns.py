@@ -76,11 +76,13 @@ def spec_of(kind: str, **changes: Any) -> EngineSpec:
     start, *turns = STARTS
     spec = EngineSpec(
         [Market(f"S{i}", is_perpetual=True, tick_size=0.01, lot_size=0.001) for i in range(2)],
-        make(0), "1h", "15m",
+        make(0),
+        "1h",
+        "15m",
         settings=Settings("all_in" if kind == "kernel" else "risk", leverage_cap=3.0),
         starts_ms=start,
         turns=[Turn(ms, make(n)) for n, ms in enumerate(turns, start=1)],
-    )  # fmt: skip
+    )
     return replace(spec, **changes)
 
 
@@ -113,9 +115,7 @@ class ByHand:
         self.features = tuple(name for cross in crosses for name in cross.features)
         self.state_dtype = record(*((f"bars_{n}", "i8") for n in range(len(crosses))))
 
-    def decide_batch(
-        self, features: Any, candles: Rows, n: int, state: Rows, decisions: Rows
-    ) -> None:
+    def decide_batch(self, features: Any, candles: Rows, n: int, state: Rows, decisions: Rows) -> None:
         turn = np.searchsorted(self.starts, candles["open_ms"][:n] + HOUR_MS, "left")
         decisions["target"][:n] = KEEP
         rows = {name: row for row, name in enumerate(dict.fromkeys(self.features))}
@@ -132,9 +132,7 @@ def test_turns_of_a_kernel_are_the_strategy_that_looks_at_the_clock_itself() -> 
     crosses = [KINDS["kernel"](n) for n in range(3)]
     by_hand = spec_of("kernel", strategy=ByHand(crosses, STARTS), starts_ms=0, turns=())
 
-    digests = [
-        run_all(Engine(spec), CANDLES, 640).engine.digest for spec in (spec_of("kernel"), by_hand)
-    ]
+    digests = [run_all(Engine(spec), CANDLES, 640).engine.digest for spec in (spec_of("kernel"), by_hand)]
 
     assert digests[0] == digests[1]
 
@@ -206,7 +204,7 @@ def test_a_strategy_at_fault_is_made_anew_with_the_parameters_of_its_turn() -> N
         ([Turn(STARTS[2], EmaCross()), Turn(STARTS[1], EmaCross())], "entry 2 does not start after"),
         ([Turn(STARTS[1], RsiReversion())], "entry 1 is a RsiReversion, not a EmaCross"),
     ],
-)  # fmt: skip
+)
 def test_turns_that_cannot_be(turns: list[Turn], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         spec_of("kernel", turns=turns)

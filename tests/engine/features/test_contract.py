@@ -121,14 +121,10 @@ def test_value_scales_with_prices_and_volumes_as_the_table_says(request_text: st
     for row, suffix in enumerate(feature.outputs):
         power = 0 if suffix in feature.flat_outputs else feature.price_power
         np.testing.assert_allclose(by_price[row], plain[row] * 4.0**power, rtol=1e-12)
-        np.testing.assert_allclose(
-            by_volume[row], plain[row] * 4.0**feature.volume_power, rtol=1e-12
-        )
+        np.testing.assert_allclose(by_volume[row], plain[row] * 4.0**feature.volume_power, rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "request_text", [r for r in REQUESTS if not read_request(r).feature.is_clocked]
-)
+@pytest.mark.parametrize("request_text", [r for r in REQUESTS if not read_request(r).feature.is_clocked])
 def test_a_shift_of_the_clock_changes_nothing(request_text: str) -> None:
     candles = random_candles(300, seed=11)
     later = candles.copy()
@@ -139,8 +135,7 @@ def test_a_shift_of_the_clock_changes_nothing(request_text: str) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(
-    prices=st.lists(st.sampled_from([1.0, 1.5, 2.0, 99.0]), min_size=1, max_size=80),
-    batch=st.integers(1, 80),
+    prices=st.lists(st.sampled_from([1.0, 1.5, 2.0, 99.0]), min_size=1, max_size=80), batch=st.integers(1, 80)
 )
 def test_ties_and_jumps_in_any_batching(prices: list[float], batch: int) -> None:
     candles = make_candles([(p, p, p, p) for p in prices])
@@ -204,10 +199,5 @@ def test_request_that_makes_no_sense_is_refused(request_text: str, message: str)
 def test_plan_folds_duplicates_and_names_columns() -> None:
     plan = plan_features(("ema_12", "macd_12_26_9", "ema_12"))
 
-    assert plan.columns == (
-        "ema_12",
-        "macd_12_26_9",
-        "macd_12_26_9_signal",
-        "macd_12_26_9_histogram",
-    )
+    assert plan.columns == ("ema_12", "macd_12_26_9", "macd_12_26_9_signal", "macd_12_26_9_histogram")
     assert plan_features(()).columns == ()

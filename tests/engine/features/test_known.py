@@ -48,9 +48,7 @@ class Reads:
         return None
 
 
-def engine_of(
-    *features: str, symbols: Sequence[str] = ("X",), base: str = "1h", **spec: Any
-) -> Engine:
+def engine_of(*features: str, symbols: Sequence[str] = ("X",), base: str = "1h", **spec: Any) -> Engine:
     markets = [Market(symbol, is_perpetual=True) for symbol in symbols]
     return Engine(EngineSpec(markets, Reads(*features), spec.pop("timeframe", base), base, **spec))
 
@@ -90,15 +88,19 @@ def test_a_settlement_is_seen_at_the_closes_after_it() -> None:
 
 def test_what_is_made_of_series_is_by_hand() -> None:
     candles = random_candles(5)
-    told = np.concatenate([
-        rows((1, 100.0), (2, 110.0), (3, 99.0), (4, 99.0), (5, 198.0)),
-        rows((1, 50_000.0), (3, 51_000.0), kind=MARK_PRICE), row(1, INDEX_PRICE, 49_900.0), row(2, LONG_SHORT_RATIO, 1.5),
-    ])  # fmt: skip
+    told = np.concatenate(
+        [
+            rows((1, 100.0), (2, 110.0), (3, 99.0), (4, 99.0), (5, 198.0)),
+            rows((1, 50_000.0), (3, 51_000.0), kind=MARK_PRICE),
+            row(1, INDEX_PRICE, 49_900.0),
+            row(2, LONG_SHORT_RATIO, 1.5),
+        ]
+    )
 
     seen = watched(
         engine_of("open_interest_change_2", "mark_premium", "index_premium", "long_short_ratio", "mark@2h"),
         [SeriesRows(told), candles],
-    )  # fmt: skip
+    )
 
     close = candles["close"]
     assert seen[0, "open_interest_change_2"] == pytest.approx(
@@ -115,7 +117,9 @@ def test_a_series_of_another_symbol_is_read_by_its_name() -> None:
     candles = interleave([random_candles(3, seed=1), random_candles(3, seed=2)])
     told = np.concatenate([row(1, OPEN_INTEREST, 7.0), row(2, OPEN_INTEREST, 9.0, symbol=1)])
 
-    seen = watched(engine_of("BBB:open_interest", "open_interest", symbols=("AAA", "BBB")), [SeriesRows(told), candles])  # fmt: skip
+    seen = watched(
+        engine_of("BBB:open_interest", "open_interest", symbols=("AAA", "BBB")), [SeriesRows(told), candles]
+    )
 
     assert seen[0, "BBB:open_interest"] == pytest.approx([NAN, 9.0, 9.0], nan_ok=True)
     assert seen[0, "open_interest"] == [7.0, 7.0, 7.0]
@@ -188,7 +192,7 @@ def test_without_a_reader_nothing_is_kept_and_nothing_changes() -> None:
         (row(1, MARK_PRICE, 1.0, symbol=3), "its symbol is none of this engine"),
         (rows((2, 5.0), (2, 6.0)), "row 1: it does not come after the one before it"),
     ],
-)  # fmt: skip
+)
 def test_what_no_series_can_be_is_refused_and_changes_nothing(bad: Rows, message: str) -> None:
     engine = engine_of("open_interest", "mark")
     before = engine.snapshot()

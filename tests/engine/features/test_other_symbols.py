@@ -45,9 +45,7 @@ def spec_of(strategy: Any, names: Sequence[str], timeframe: str, base: str) -> E
     return EngineSpec(markets, strategy, timeframe, base, settings=Settings("fraction"))
 
 
-def engine_of(
-    strategy: Any, names: Sequence[str], timeframe: str = "1h", base: str = "1h"
-) -> Engine:
+def engine_of(strategy: Any, names: Sequence[str], timeframe: str = "1h", base: str = "1h") -> Engine:
     return Engine(spec_of(strategy, names, timeframe, base))
 
 
@@ -196,14 +194,9 @@ def traded(
     """Return digest, snapshot and what was filled, with names in place of numbers."""
     engine = engine_of(Pair(other), names, "1h", "15m")
     order = sorted(names)
-    feed = ReplayFeed(
-        [tapes[name] for name in order], engine.base_ms, batch_rows=batch * len(names)
-    )
+    feed = ReplayFeed([tapes[name] for name in order], engine.base_ms, batch_rows=batch * len(names))
     fills = [
-        (
-            order[int(row["symbol"])],
-            *row[["candle_ms", "side", "price", "quantity", "cash"]].tolist(),
-        )
+        (order[int(row["symbol"])], *row[["candle_ms", "side", "price", "quantity", "cash"]].tolist())
         for event in feed.events()
         for row in engine.step(event).fills
     ]
@@ -249,15 +242,10 @@ def test_other_names_and_another_order_give_the_same_fills(names: tuple[str, ...
     plain = traded(list(PAIR), PAIR, "BBB", 64)[2]
 
     other = traded(
-        list(renamed.values())[::-1],
-        {renamed[name]: tape for name, tape in PAIR.items()},
-        renamed["BBB"],
-        64,
+        list(renamed.values())[::-1], {renamed[name]: tape for name, tape in PAIR.items()}, renamed["BBB"], 64
     )[2]
 
-    assert sorted((renamed[fill[0]], *fill[1:-1]) for fill in plain) == sorted(
-        fill[:-1] for fill in other
-    )
+    assert sorted((renamed[fill[0]], *fill[1:-1]) for fill in plain) == sorted(fill[:-1] for fill in other)
     assert plain[-1][-1] == other[-1][-1]  # the cash at the end
 
 
@@ -265,10 +253,7 @@ def test_other_names_and_another_order_give_the_same_fills(names: tuple[str, ...
     ("features", "message"),
     [
         (("BTCUSD:rsi_14",), "BTCUSD is not among the symbols of this run: did you mean 'BTCUSDT'"),
-        (
-            ("XRP:close@4h",),
-            "XRP is not among the symbols of this run: choose one of BTCUSDT, ETHUSDT",
-        ),
+        (("XRP:close@4h",), "XRP is not among the symbols of this run: choose one of BTCUSDT, ETHUSDT"),
         (("BTCUSDT:rsi_14@7m",), "'BTCUSDT:rsi_14@7m': unknown timeframe '7m'"),
         (("BTCUSDT:rsj_14",), "unknown feature 'rsj_14': did you mean 'rsi'"),
     ],
@@ -317,9 +302,12 @@ def test_a_model_reads_another_symbol_as_it_learned_it() -> None:
     record = ModelRecord("logistic", features, "1h", 4)
     n = len(record.inputs)
     tensors = {
-        "mean": np.zeros((1, n)), "scale": np.full((1, n), 100.0), "coefficients": np.ones(n),
-        "intercept": np.zeros(1), "temperature": np.ones(1),
-    }  # fmt: skip
+        "mean": np.zeros((1, n)),
+        "scale": np.full((1, n), 100.0),
+        "coefficients": np.ones(n),
+        "intercept": np.zeros(1),
+        "temperature": np.ones(1),
+    }
 
     rows = dataset_of(names, tapes, "15m", "1h", features)
 

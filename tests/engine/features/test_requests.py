@@ -39,9 +39,7 @@ def test_a_request_is_read_from_its_end(request_text: str, parts: tuple[str, str
         ("BTCUSDT:rsi_14@4h@1d", "the timeframe comes last"),
     ],
 )
-def test_a_request_with_a_part_missing_or_out_of_place_is_refused(
-    request_text: str, message: str
-) -> None:
+def test_a_request_with_a_part_missing_or_out_of_place_is_refused(request_text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as refused:
         split_request(request_text)
 

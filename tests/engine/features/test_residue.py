@@ -43,9 +43,7 @@ def market(stretches: list[Stretch], seed: int = 0) -> Rows:
             rows.append((before, max(high, price), min(low, price), price, volume))
     candles = np.zeros(len(rows), CANDLE)
     candles["open_ms"] = START_MS + 3_600_000 * np.arange(len(rows))
-    for name, values in zip(
-        ("open", "high", "low", "close", "volume"), np.array(rows).T, strict=True
-    ):
+    for name, values in zip(("open", "high", "low", "close", "volume"), np.array(rows).T, strict=True):
         candles[name] = values
     return candles
 
@@ -138,9 +136,15 @@ def expected(name: str, candles: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 NAMES = (
-    "sma_20", "wma_20", "slope_20", "bollinger_20_2", "volume_z_20", "mfi_14", "volatility_close_20",
+    "sma_20",
+    "wma_20",
+    "slope_20",
+    "bollinger_20_2",
+    "volume_z_20",
+    "mfi_14",
+    "volatility_close_20",
     "volatility_parkinson_20",
-)  # fmt: skip
+)
 
 
 def worst(name: str, candles: Rows) -> float:
@@ -173,10 +177,8 @@ def test_money_flow_is_neutral_as_soon_as_nothing_in_the_window_has_traded() -> 
         [(TRADES, 25, -2), (FALLS, 1, -9), (TRADES, 60, -2)],
         [(TRADES, 25, -2), (FALLS, 1, -3), (TRADES, 5, -2), (FALLS, 1, -9), (TRADES, 40, -6)],
     ],
-)  # fmt: skip
-def test_what_has_left_the_window_leaves_nothing_behind(
-    name: str, stretches: list[Stretch]
-) -> None:
+)
+def test_what_has_left_the_window_leaves_nothing_behind(name: str, stretches: list[Stretch]) -> None:
     assert worst(name, market(stretches)) < 1e-7
 
 
@@ -184,7 +186,7 @@ STRETCHES = st.lists(
     st.tuples(st.sampled_from([TRADES, TRADES, SILENT, FALLS]), st.integers(1, 45), st.integers(-8, 9)),
     min_size=2,
     max_size=6,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=100, deadline=None)

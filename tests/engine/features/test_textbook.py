@@ -47,17 +47,13 @@ def test_bollinger_width_and_place() -> None:
 def test_volatility_close_is_the_sample_deviation_of_log_returns() -> None:
     expected = rolling(np.diff(np.log(C)), 20).std(axis=1, ddof=1)
 
-    np.testing.assert_allclose(
-        evaluate("volatility_close_20", CANDLES)[0][20:], expected, rtol=1e-9
-    )
+    np.testing.assert_allclose(evaluate("volatility_close_20", CANDLES)[0][20:], expected, rtol=1e-9)
 
 
 def test_volatility_parkinson_by_its_formula() -> None:
     expected = np.sqrt(rolling(np.log(H / L) ** 2, 20).mean(axis=1) / (4 * math.log(2)))
 
-    np.testing.assert_allclose(
-        evaluate("volatility_parkinson_20", CANDLES)[0][19:], expected, rtol=1e-9
-    )
+    np.testing.assert_allclose(evaluate("volatility_parkinson_20", CANDLES)[0][19:], expected, rtol=1e-9)
 
 
 def test_volume_z_score() -> None:
@@ -106,19 +102,14 @@ def test_clock_by_hand() -> None:
     assert (week_sin, week_cos) == pytest.approx((math.sin(angle), math.cos(angle)), abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("hours", "timeframe"), [(8, "1h"), (1, "15m"), (24, "4h"), (168, "4h"), (8, "1d")]
-)
+@pytest.mark.parametrize(("hours", "timeframe"), [(8, "1h"), (1, "15m"), (24, "4h"), (168, "4h"), (8, "1d")])
 def test_until_is_what_is_left_of_an_interval_at_the_close(hours: int, timeframe: str) -> None:
     candles = make_candles([(1.0, 1.0, 1.0, 1.0)] * 200, timeframe)
     length_ms = timeframe_ms(timeframe)
 
     shares = evaluate(f"until_{hours}", candles, length_ms)[0]
 
-    closes = [
-        datetime.fromtimestamp(int(open_ms + length_ms) / 1000, UTC)
-        for open_ms in candles["open_ms"]
-    ]
+    closes = [datetime.fromtimestamp(int(open_ms + length_ms) / 1000, UTC) for open_ms in candles["open_ms"]]
     since = [close.weekday() * 24 + close.hour + close.minute / 60 for close in closes]
     expected = [1.0 - h % hours / hours for h in since]
     np.testing.assert_allclose(shares, expected, rtol=1e-15)

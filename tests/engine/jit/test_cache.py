@@ -46,14 +46,7 @@ def room(tmp_path: Path) -> Path:
 def test_kernels_see_their_files_and_what_those_import_directly_or_not(room: Path) -> None:
     found = [str(path.relative_to(room)) for path in kernel_sources(room)]
 
-    assert found == [
-        "jit.py",
-        "loop.py",
-        "numbers.py",
-        "parts/__init__.py",
-        "parts/sums.py",
-        "step.py",
-    ]
+    assert found == ["jit.py", "loop.py", "numbers.py", "parts/__init__.py", "parts/sums.py", "step.py"]
 
 
 @pytest.mark.parametrize("name", ["step.py", "loop.py", "jit.py", "parts/sums.py", "numbers.py"])
@@ -77,13 +70,7 @@ def test_a_change_of_another_file_is_none(room: Path, name: str) -> None:
 def test_our_kernels_see_their_constants_and_not_our_reports() -> None:
     found = {str(path.relative_to(ENGINE)) for path in kernel_sources(ENGINE)}
 
-    seen = (
-        "jit/__init__.py",
-        "jit/dispatch.py",
-        "candles.py",
-        "records.py",
-        "features/smc/events.py",
-    )
+    seen = ("jit/__init__.py", "jit/dispatch.py", "candles.py", "records.py", "features/smc/events.py")
     assert found.issuperset(seen)
     assert not found & {"report.py", "performance/tables.py", "core.py", "loop.py"}
     assert cache_directory().name == f"kernels-{kernel_digest()}" + ("-plain" if is_plain() else "")
@@ -150,9 +137,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return found
 
 
-def test_a_turn_is_had_by_one_after_the_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_turn_is_had_by_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "f.turn"
     one, two = KernelTurn(str(path)), KernelTurn(str(path))
     waited: list[str] = []

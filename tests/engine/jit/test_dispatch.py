@@ -208,9 +208,7 @@ kernel_hold = kernel(hold)
 
 
 def test_without_the_compiler_a_kernel_is_its_function() -> None:
-    program = (
-        "from papertape.engine.broker.orders import mute_absent; print(type(mute_absent).__name__)"
-    )
+    program = "from papertape.engine.broker.orders import mute_absent; print(type(mute_absent).__name__)"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -244,9 +242,7 @@ print(five_times(1.5), len(times.signatures))  # once for both constants
 """
 
 
-def test_the_switch_compiles_without_numbas_insides_into_a_folder_of_its_own(
-    tmp_path: Path,
-) -> None:
+def test_the_switch_compiles_without_numbas_insides_into_a_folder_of_its_own(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PLAIN],
         cwd=ROOT,
@@ -415,9 +411,7 @@ def test_code_that_belongs_to_no_module_is_a_kernel(
 
 
 @needs_dispatch
-def test_what_cannot_be_kept_is_compiled_and_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_kept_is_compiled_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from papertape.engine.jit.dispatch import _CodeFile
 
     def full(*_: object) -> None:
@@ -444,9 +438,7 @@ def test_copies_of_the_engine_share_machine_code_and_kernels_of_others_do_not() 
 
 
 @needs_dispatch
-def test_what_a_kernel_is_not_asked_for_is_not_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_kernel_is_not_asked_for_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hundreds are imported at every start: their files were looked for, and a second one made of each."""
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     made = stored_in_closure(2.0)

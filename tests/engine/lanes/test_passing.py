@@ -34,9 +34,7 @@ def stepped(spec: EngineSpec, rows: Rows) -> tuple[Engine, Rows, Rows]:
     return engine, found[0], found[1]
 
 
-def assert_lane_is_stepped(
-    spec: EngineSpec, rows: Rows, lanes: Lanes, stops: Sequence[int] = ()
-) -> int:
+def assert_lane_is_stepped(spec: EngineSpec, rows: Rows, lanes: Lanes, stops: Sequence[int] = ()) -> int:
     """Compare a lane with an engine that is stepped, at each stop and at the end; return how many trades closed."""
     engine, reached = lanes.engine(spec), []
     for ending in lanes.run(engine, stops):
@@ -67,9 +65,17 @@ def assert_lane_is_stepped(
     stops=st.lists(st.integers(1, N - 1), max_size=3),
 )
 def test_a_lane_is_the_account_that_is_stepped(
-    seed: int, rule: str, sizing: str, is_perpetual: bool, latency: int, fee_rate: float, timeframe: str, lot_size: float,
-    has_gaps: bool, stops: list[int],
-) -> None:  # fmt: skip
+    seed: int,
+    rule: str,
+    sizing: str,
+    is_perpetual: bool,
+    latency: int,
+    fee_rate: float,
+    timeframe: str,
+    lot_size: float,
+    has_gaps: bool,
+    stops: list[int],
+) -> None:
     candles = random_candles(N, seed)
     if has_gaps:
         gaps = np.random.default_rng(seed).choice(N, 40, replace=False)

@@ -23,9 +23,7 @@ from tests.support.helpers import random_candles
 N = 700
 
 
-def test_lanes_one_after_the_other_have_nothing_of_each_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_lanes_one_after_the_other_have_nothing_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     candles = random_candles(N, 3)
     lanes, asked, told = Lanes(Reading(("A",), "1h", candles)), 0, runs.wishes_of
 
@@ -35,11 +33,7 @@ def test_lanes_one_after_the_other_have_nothing_of_each_other(
         return told(engine, strategy, room)
 
     monkeypatch.setattr(runs, "wishes_of", counted)
-    others = (
-        (EmaCross(3, 8), 0.0, True),
-        (EmaCross(3, 8), 0.001, False),
-        (EmaCross(3, 9), 0.0, True),
-    )
+    others = ((EmaCross(3, 8), 0.0, True), (EmaCross(3, 8), 0.001, False), (EmaCross(3, 9), 0.0, True))
     for strategy, fee_rate, is_asked in others:
         market = Market("A", taker_fee_rate=fee_rate)
         spec = EngineSpec([market], strategy, "1h", "1h", settings=Settings("fraction"))
@@ -109,9 +103,7 @@ def test_what_turns_out_to_be_no_lane_is_left_alone(monkeypatch: pytest.MonkeyPa
     assert not list(Lanes(whole).run(Engine(SPEC, whole)))
 
 
-def test_an_answer_that_a_stretch_does_not_tell_is_not_guessed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_answer_that_a_stretch_does_not_tell_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Too small an entry is tried again at every close, with what is said there: known only where it is always the same."""
     candles = random_candles(N, 6)
     reading = Reading(("A",), "1h", candles)

@@ -157,11 +157,7 @@ def test_safetensors_file_of_another_program_is_refused() -> None:
         ("coefficients", np.full(N, np.inf), "coefficients holds a value that is not finite"),
         ("scale", np.zeros((1, N)), "scale holds a value that is not above 0"),
         ("temperature", np.array([-1.0]), "temperature holds a value that is not above 0"),
-        (
-            "mean",
-            np.zeros((1, 5)),
-            r"mean of type float64 and shape \(1, 5\) is not float64 \(1, 4\)",
-        ),
+        ("mean", np.zeros((1, 5)), r"mean of type float64 and shape \(1, 5\) is not float64 \(1, 4\)"),
         ("mean", np.zeros(N), r"mean of type float64 and shape \(4,\) is not float64 \(1, 4\)"),
         ("scale", np.zeros((2, N)), r"shape \(2, 4\) is not float64 \(1, 4\)"),
         ("extra", np.zeros(1), "are not"),
@@ -183,9 +179,7 @@ def test_trees_that_split_on_no_input_are_refused(place: float) -> None:
     }
     shared = {name: tensors()[name] for name in ("mean", "scale", "temperature")}
 
-    with pytest.raises(
-        DataError, match="split_inputs holds a value that is not the number of one of 4"
-    ):
+    with pytest.raises(DataError, match="split_inputs holds a value that is not the number of one of 4"):
         write_artefact(record, {**shared, **own})
     write_artefact(record, {**shared, **own, "split_inputs": np.array([[N - 1.0]])})
 
@@ -240,13 +234,7 @@ def test_scaling_by_symbol_is_found_by_name() -> None:
     artefact = read_artefact(write_artefact(record, stacked(2, "mean", "scale")))
 
     for place, symbol in enumerate(record.symbols, start=1):
-        parts = (
-            place * np.arange(N),
-            np.full(N, 2.0 * place),
-            [1.5],
-            np.linspace(-1, 1, N),
-            [0.25],
-        )
+        parts = (place * np.arange(N), np.full(N, 2.0 * place), [1.5], np.linspace(-1, 1, N), [0.25])
         assert artefact.weights_for(symbol).tolist() == np.concatenate(parts).tolist()
     with pytest.raises(DataError, match=r"'XRP' is not among the symbols .* on: ETH, BTC"):
         artefact.weights_for("XRP")
@@ -282,9 +270,7 @@ def test_record_that_json_cannot_say_is_refused(value: Any) -> None:
 
 
 def test_record_reads_back_as_json_said_it() -> None:
-    record = replace(
-        RECORD, reference={"edges": (0.1, 0.2)}, options={1: "one", 10: "ten", 9: "nine"}
-    )
+    record = replace(RECORD, reference={"edges": (0.1, 0.2)}, options={1: "one", 10: "ten", 9: "nine"})
 
     found = read_artefact(write_artefact(record, tensors())).record
 

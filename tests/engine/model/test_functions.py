@@ -100,7 +100,7 @@ def test_decay_is_right(x: float) -> None:
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 1000))
 def test_sums_of_products_are_added_input_after_input(n: int, n_inputs: int, seed: int) -> None:
     random = np.random.default_rng(seed)
-    start, x, w = random.normal(size=n), random.normal(size=n_inputs), random.normal(size=(n_inputs, n))  # fmt: skip
+    start, x, w = random.normal(size=n), random.normal(size=n_inputs), random.normal(size=(n_inputs, n))
 
     found = start.copy()
     add_products(found, x, w.reshape(-1))

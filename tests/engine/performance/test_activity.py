@@ -50,6 +50,17 @@ def test_what_is_read_is_the_definition(n: int) -> None:
     assert found.leverage == pytest.approx(float((exposure / equity).mean()), rel=1e-12)
 
 
+def test_means_have_the_bits_that_results_were_saved_with() -> None:
+    equity, exposure = drawn(40_000)
+
+    found = activity_of(equity, exposure, CAPITAL, UNITS)
+
+    parts = [slice(first, first + 16_384) for first in range(0, 40_000, 16_384)]
+    worths = [np.add.reduce(equity[part] / UNITS) for part in parts]
+    leverages = [np.add.reduce(exposure[part] / UNITS / (equity[part] / UNITS)) for part in parts]
+    assert found[1:] == (sum(worths) / 40_000, sum(leverages) / 40_000)
+
+
 def test_a_single_mark_that_gains_has_no_fall() -> None:
     found = activity_of(np.array([12 * 10**12]), np.array([6 * 10**12]), CAPITAL, UNITS)
 

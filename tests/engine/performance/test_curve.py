@@ -15,7 +15,11 @@ def marks() -> np.ndarray:
     rows = np.zeros(ROWS, MARK)
     draw = np.random.default_rng(3)
     for name in NAMES:
-        rows[name] = draw.integers(0, 9, ROWS) if name == "open_positions" else draw.integers(-(1 << 60), 1 << 60, ROWS)  # fmt: skip
+        rows[name] = (
+            draw.integers(0, 9, ROWS)
+            if name == "open_positions"
+            else draw.integers(-(1 << 60), 1 << 60, ROWS)
+        )
     return rows
 
 

@@ -111,9 +111,7 @@ def test_equal_to_quantstats(seed: int) -> None:
         assert ours(found, name) == pytest.approx(value, rel=1e-9), name
 
 
-def test_quantstats_takes_days_as_independent_and_where_they_are_our_error_is_its_own_on_average() -> (
-    None
-):
+def test_quantstats_takes_days_as_independent_and_where_they_are_our_error_is_its_own_on_average() -> None:
     """Ours comes of 25 waves, so one square is off by 28 % and the mean of 24 by 6 %."""
     squares = []
     for seed in range(24):
@@ -141,9 +139,7 @@ def test_ulcer_index_divides_by_n_and_quantstats_by_n_less_one() -> None:
     found, r = measured(5)
     n = len(r)
 
-    assert ours(found, "ulcer_index") * math.sqrt(n / (n - 1)) == pytest.approx(
-        QS.ulcer_index(r), rel=1e-9
-    )
+    assert ours(found, "ulcer_index") * math.sqrt(n / (n - 1)) == pytest.approx(QS.ulcer_index(r), rel=1e-9)
 
 
 def test_a_trading_year_of_252_days_would_lower_sharpe() -> None:

@@ -69,9 +69,7 @@ def test_step_down_finds_what_the_package_finds() -> None:
     returns = drawn(400, 12)
     returns[:, 0] += 0.004
     returns[:, 1] += 0.005
-    other = StepM(
-        np.zeros(400), -returns, size=0.05, block_size=5, reps=500, bootstrap="stationary", seed=1
-    )
+    other = StepM(np.zeros(400), -returns, size=0.05, block_size=5, reps=500, bootstrap="stationary", seed=1)
     other.compute()
 
     assert superior(returns).tolist() == sorted(other.superior_models) == [0, 1]
@@ -79,9 +77,7 @@ def test_step_down_finds_what_the_package_finds() -> None:
 
 def test_step_down_errs_as_seldom_as_it_says() -> None:
     """Sixty searches among nothing: 5 % may find something, three of them, and nine is three deviations more."""
-    found = [
-        superior(drawn(120, 10, seed=seed), draws=100, seed=seed).size > 0 for seed in range(60)
-    ]
+    found = [superior(drawn(120, 10, seed=seed), draws=100, seed=seed).size > 0 for seed in range(60)]
 
     assert sum(found) <= 9
 
@@ -129,8 +125,7 @@ def test_resampled_means_of_what_is_stretched_vary_as_the_mean_does() -> None:
     generator = np.random.default_rng(1)
 
     drawn_means = [
-        stretched(values, block)[stationary_indices(300, 300, block, generator)].mean()
-        for _ in range(4_000)
+        stretched(values, block)[stationary_indices(300, 300, block, generator)].mean() for _ in range(4_000)
     ]
 
     waves = fft.dct(values, type=2, norm="ortho")[1 : wave_count(300) + 1]
@@ -155,9 +150,4 @@ def test_blocks_run_on_and_have_their_length() -> None:
     counts = np.bincount(index, minlength=1_000)
     assert counts.min() > 10
     assert counts.max() < 120
-    assert (
-        block_length(np.ones(100))
-        == block_length(np.zeros(0))
-        == block_length(np.arange(5.0))
-        == 1.0
-    )
+    assert block_length(np.ones(100)) == block_length(np.zeros(0)) == block_length(np.arange(5.0)) == 1.0

@@ -8,12 +8,10 @@ import pytest
 from papertape.engine.performance.placebo import PlacedTrades, placebo_returns, placebo_test
 
 
-def placed(
-    opens: list[float], held: list[int], weight: list[float], own: list[float]
-) -> PlacedTrades:
+def placed(opens: list[float], held: list[int], weight: list[float], own: list[float]) -> PlacedTrades:
     return PlacedTrades(
         np.array(opens), np.array(held, np.int64), np.array(weight), np.full(len(held), 0.001), np.array(own)
-    )  # fmt: skip
+    )
 
 
 def test_every_placement_is_drawn_and_earns_what_its_opens_say() -> None:
@@ -38,10 +36,7 @@ def test_every_placement_is_drawn_and_earns_what_its_opens_say() -> None:
     found = Counter(tuple(round(float(value), 9) for value in row) for row in drawn)
 
     assert set(found) == set(expected)
-    for (
-        pair,
-        count,
-    ) in expected.items():  # four standard errors of a count of 1,000 per chance in 18
+    for pair, count in expected.items():  # four standard errors of a count of 1,000 per chance in 18
         assert found[pair] == pytest.approx(1_000 * count, abs=4.0 * np.sqrt(1_000 * count))
 
 

@@ -24,10 +24,7 @@ def test_what_was_allotted_and_used_by_hand() -> None:
     positions["allotted_closes"], positions["allotted_total"] = [8, 0], [3.0, 0.0]
     positions["used_total"] = [0.9, 0.0]
 
-    assert allotments(positions) == [
-        {"allotted": 0.375, "used": 0.3},
-        {"allotted": None, "used": None},
-    ]
+    assert allotments(positions) == [{"allotted": 0.375, "used": 0.3}, {"allotted": None, "used": None}]
 
 
 def test_parts_and_concentration_by_hand() -> None:
@@ -84,13 +81,18 @@ def test_correlations_are_those_of_pandas_over_common_days() -> None:
 @pytest.fixture(scope="module")
 def result() -> Result:
     tapes = [
-        Tape(random_candles(24 * 80, 3 + n)[24 * 10 * n :], "binance-usdm", name, "1h", source="made in a test")
+        Tape(
+            random_candles(24 * 80, 3 + n)[24 * 10 * n :], "binance-usdm", name, "1h", source="made in a test"
+        )
         for n, name in enumerate(("XAA", "XBB"))
-    ]  # fmt: skip
+    ]
     return backtest(
-        tapes=tapes, strategy="ema_cross", use_ml=False, account={"sizing": "fraction"},
+        tapes=tapes,
+        strategy="ema_cross",
+        use_ml=False,
+        account={"sizing": "fraction"},
         report={"sensitivity": False, "random_draws": 0},
-    )  # fmt: skip
+    )
 
 
 def test_a_result_says_what_its_symbols_did(result: Result) -> None:
@@ -129,7 +131,16 @@ def test_one_symbol_is_no_portfolio_and_of_many_only_the_mean_is_given(result: R
     closes = np.exp(np.random.default_rng(1).normal(0.0, 0.02, (40, n)).cumsum(axis=0))
     time_ms = np.arange(1, 41) * DAY_MS
     names = [f"S{number}" for number in range(n)]
-    many = portfolio(time_ms, np.full(40, 10**12), closes, [(0, 41 * DAY_MS)] * n, np.zeros(0, FILL), np.zeros(0, TRADE), names, 1e9)  # fmt: skip
+    many = portfolio(
+        time_ms,
+        np.full(40, 10**12),
+        closes,
+        [(0, 41 * DAY_MS)] * n,
+        np.zeros(0, FILL),
+        np.zeros(0, TRADE),
+        names,
+        1e9,
+    )
 
     assert many["correlation"] is None
     assert many["positions"] is None

@@ -97,7 +97,9 @@ def test_independent_days_have_the_error_of_the_source_on_average() -> None:
     found = sharpe_waves(returns)
 
     ours = np.mean(found.waves**2, axis=0).mean()
-    theirs = 1.0 - stats.skew(returns) * found.sharpe + (stats.kurtosis(returns) + 2.0) / 4.0 * found.sharpe**2  # fmt: skip
+    theirs = (
+        1.0 - stats.skew(returns) * found.sharpe + (stats.kurtosis(returns) + 2.0) / 4.0 * found.sharpe**2
+    )
     assert ours == pytest.approx(theirs.mean(), rel=0.05)
 
 

@@ -6,11 +6,7 @@ from statistics import stdev
 import numpy as np
 import pytest
 
-from papertape.engine.performance.significance import (
-    expected_best_sharpe,
-    probability_above,
-    sharpe_spread,
-)
+from papertape.engine.performance.significance import expected_best_sharpe, probability_above, sharpe_spread
 from papertape.engine.performance.standing import Standing
 
 FOUR_YEARS, SIXTY = 1_461, 60
@@ -37,9 +33,7 @@ def shares(lengths: list[int], edge: float = 0.0) -> tuple[float, float]:
     for _ in range(N_LEDGERS):
         z = random.normal(size=len(lengths))
         z[0] += edge
-        shown = [
-            (one / math.sqrt(days), days) for one, days in zip(z.tolist(), lengths, strict=True)
-        ]
+        shown = [(one / math.sqrt(days), days) for one, days in zip(z.tolist(), lengths, strict=True)]
         standing = Standing(len(lengths), spread=sharpe_spread(shown), spread_trials=len(lengths))
         # Of one length the highest Sharpe ratio is the least deflated.
         best = [max(one for one in shown if one[1] == days) for days in set(lengths)]
@@ -90,9 +84,7 @@ def test_the_threshold_is_of_the_days_that_are_judged() -> None:
 
 
 @pytest.mark.parametrize(("long", "short"), [(100, 0), (90, 10), (50, 50), (990, 10)])
-def test_luck_is_called_luck_and_an_edge_is_found_beside_trials_of_any_length(
-    long: int, short: int
-) -> None:
+def test_luck_is_called_luck_and_an_edge_is_found_beside_trials_of_any_length(long: int, short: int) -> None:
     """
     Without skill at most 5 % of ledgers have any; an edge of six standard errors is found beside any.
 
@@ -116,7 +108,7 @@ def test_a_result_of_before_days_were_counted_stays_as_it_was() -> None:
     """Its deviation is that of all Sharpe ratios, whatever their days, and its figures follow from that."""
     run = metrics(0.15, 365)
     dsr = probability_above(0.15, expected_best_sharpe(5, 0.03), 1 / math.sqrt(365.0), 365)
-    saved = {"trials": 5, "deviation": 0.03, "problem": "", "ledger": "one", "sequence": 5, "head": "hash"}  # fmt: skip
+    saved = {"trials": 5, "deviation": 0.03, "problem": "", "ledger": "one", "sequence": 5, "head": "hash"}
 
     again = Standing.of_json({**saved, "deflated_sharpe": dsr})
 

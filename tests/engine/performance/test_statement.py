@@ -30,7 +30,7 @@ def run(strategy: Any, candles: Rows, funding: float = 0.0, **market: Any) -> tu
     reports = []
     for first in range(0, len(candles), 8):
         if funding and first:
-            event = Funding(int(candles["open_ms"][first]), 0, funding, float(candles["open"][first]))  # fmt: skip
+            event = Funding(int(candles["open_ms"][first]), 0, funding, float(candles["open"][first]))
             reports.append(engine.step(event))
         reports.append(engine.step(candles[first : first + 8]))
     outcome = Outcome(engine, reports)
@@ -49,31 +49,53 @@ def test_every_account_of_a_round_trip_by_hand() -> None:
     # Bought at 100 × 1.003 = 100.3, on a tick of 0.5 at 100.5, 5,000 ÷ 100.5 of lots of one: 49 units. Lost in the price 24.50:
     # 4.90 half spread, 9.80 slippage, 9.80 the tick. Fee 4,924.50 × 0.001. On a tenth: 492.45 of margin.
     market = {**COSTS, "tick_size": 0.5, "lot_size": 1.0, "is_perpetual": True, "leverage": 10.0}
-    _, rows = run(Scripted({0: Decision(LONG)}), make_candles([BAR, BAR, (100.0, 100.0, 80.0, 100.0)]), **market)  # fmt: skip
+    _, rows = run(
+        Scripted({0: Decision(LONG)}), make_candles([BAR, BAR, (100.0, 100.0, 80.0, 100.0)]), **market
+    )
 
     assert booked(rows, PAID_IN) == {"capital": -10_000.0, "cash": 10_000.0}
     assert booked(rows, REASON_ENTRY) == {
-        "cash": -497.3745, "margin": 492.45, "fees": 4.9245,
-        "spread": 4.9, "slippage": 9.8, "grid": 9.8, "result": -24.5,
-    }  # fmt: skip
+        "cash": -497.3745,
+        "margin": 492.45,
+        "fees": 4.9245,
+        "spread": 4.9,
+        "slippage": 9.8,
+        "grid": 9.8,
+        "result": -24.5,
+    }
     # Closed at the bankruptcy price, 90.45, on the tick below: 90. 49 × 10.5 = 514.50 are lost.
-    assert booked(rows, REASON_LIQUIDATION) == {
-        "cash": -22.05, "margin": -492.45, "liquidation": 514.5,
-    }  # fmt: skip
+    assert booked(rows, REASON_LIQUIDATION) == {"cash": -22.05, "margin": -492.45, "liquidation": 514.5}
 
 
 @pytest.mark.parametrize("side", [LONG, SHORT])
 def test_funding_goes_from_cash(side: int) -> None:
-    _, rows = run(Scripted({0: Decision(side)}), make_candles([BAR] * 16), 0.001, is_perpetual=True, taker_fee_rate=0.0, half_spread_rate=0.0, slippage_rate=0.0)  # fmt: skip
+    _, rows = run(
+        Scripted({0: Decision(side)}),
+        make_candles([BAR] * 16),
+        0.001,
+        is_perpetual=True,
+        taker_fee_rate=0.0,
+        half_spread_rate=0.0,
+        slippage_rate=0.0,
+    )
 
     assert booked(rows, FUNDED) == {"cash": -side * 5.0, "funding": side * 5.0}
 
 
-@pytest.mark.parametrize("market", [
-    {},
-    {"is_perpetual": True},
-    {"is_perpetual": True, "leverage": 5.0, "maintenance_rate": 0.01, "tick_size": 0.05, "lot_size": 0.001},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "market",
+    [
+        {},
+        {"is_perpetual": True},
+        {
+            "is_perpetual": True,
+            "leverage": 5.0,
+            "maintenance_rate": 0.01,
+            "tick_size": 0.05,
+            "lot_size": 0.001,
+        },
+    ],
+)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_its_sums_are_the_ledgers(market: dict[str, Any], seed: int) -> None:
     values = {**COSTS, **market}
@@ -81,7 +103,7 @@ def test_its_sums_are_the_ledgers(market: dict[str, Any], seed: int) -> None:
     outcome, rows = run(EveryOrder(), random_candles(400, seed), funding, **values)
 
     account = outcome.engine.account[0]
-    total = {name: int(rows["amount"][rows["account"] == n].sum()) for n, name in enumerate(ACCOUNTS)}  # fmt: skip
+    total = {name: int(rows["amount"][rows["account"] == n].sum()) for n, name in enumerate(ACCOUNTS)}
     assert len(outcome.trades) > 5
     assert total["cash"] + total["margin"] == account.cash
     assert total["fees"] == account.fees
@@ -114,7 +136,9 @@ class Specks(Scripted):
 
 def test_a_position_that_costs_nothing_has_no_margin_whatever_the_leverage_was() -> None:
     market = Market("X", True, leverage=10.0, **FREE)
-    engine = Engine(EngineSpec([market], Specks({}), "1h", "1h", settings=Settings("fraction", leverage_cap=10.0)))  # fmt: skip
+    engine = Engine(
+        EngineSpec([market], Specks({}), "1h", "1h", settings=Settings("fraction", leverage_cap=10.0))
+    )
     candles = make_candles([BAR] * 7)
     change = MarketChange(START_MS + 4 * HOUR_MS, 0, replace(market, leverage=5.0).plain())
     events: list[Event] = [candles[:4], change, candles[4:]]
@@ -122,7 +146,7 @@ def test_a_position_that_costs_nothing_has_no_margin_whatever_the_leverage_was()
     fills = Outcome(engine, reports).fills
     changes = np.concatenate([np.zeros(0, CHANGE), *[report.changes for report in reports]])
 
-    rows = statement(fills, np.zeros(0, PAYMENT), engine.spec.market_rows(), money(10_000.0, 1e9), changes)  # fmt: skip
+    rows = statement(fills, np.zeros(0, PAYMENT), engine.spec.market_rows(), money(10_000.0, 1e9), changes)
 
     assert fills["notional"].tolist() == [0, 0, money(1_000.0, 1e9)]
     margin = rows[rows["account"] == ACCOUNTS.index("margin")]
@@ -149,15 +173,15 @@ def test_a_market_that_changes_has_at_each_fill_the_figures_of_its_time() -> Non
     """
     before = Market("X", True, leverage=10.0, **FREE)
     after = replace(before, leverage=5.0, tick_size=1.0, slippage_rate=0.01)
-    spec = EngineSpec([before], Adding({}), "1h", "1h", settings=Settings("fraction", leverage_cap=10.0))  # fmt: skip
+    spec = EngineSpec([before], Adding({}), "1h", "1h", settings=Settings("fraction", leverage_cap=10.0))
     engine = Engine(spec)
     candles = make_candles([BAR] * 7)
-    events: list[Event] = [candles[:2], MarketChange(START_MS + 2 * HOUR_MS, 0, after.plain()), candles[2:]]  # fmt: skip
+    events: list[Event] = [candles[:2], MarketChange(START_MS + 2 * HOUR_MS, 0, after.plain()), candles[2:]]
     reports = [engine.step(event) for event in events]
     outcome = Outcome(engine, reports)
     changes = np.concatenate([np.zeros(0, CHANGE), *[report.changes for report in reports]])
 
-    rows = statement(outcome.fills, np.zeros(0, PAYMENT), spec.market_rows(), money(10_000.0, 1e9), changes)  # fmt: skip
+    rows = statement(outcome.fills, np.zeros(0, PAYMENT), spec.market_rows(), money(10_000.0, 1e9), changes)
 
     amounts = {
         int(s): {
@@ -181,12 +205,6 @@ def test_capital_is_paid_in_when_the_account_begins() -> None:
     fills, begins_ms = engine.step(candles).fills, START_MS + HOUR_MS
     given = np.zeros(0, PAYMENT), engine.markets, money(10_000.0, 1e9), np.zeros(0, CHANGE)
 
-    for taken, first_ms in (
-        (fills, begins_ms),
-        (fills[:0], begins_ms),
-        (fills, START_MS + 9 * HOUR_MS),
-    ):
+    for taken, first_ms in ((fills, begins_ms), (fills[:0], begins_ms), (fills, START_MS + 9 * HOUR_MS)):
         rows = statement(taken, *given, first_ms)
-        assert set(rows["time_ms"][rows["reason"] == PAID_IN]) == {
-            min([first_ms, *taken["candle_ms"]])
-        }
+        assert set(rows["time_ms"][rows["reason"] == PAID_IN]) == {min([first_ms, *taken["candle_ms"]])}

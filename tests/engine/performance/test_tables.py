@@ -64,10 +64,7 @@ def test_tables_hold_every_trade_once() -> None:
     trades["exit_reason"] = [REASON_TARGET, REASON_STOP, REASON_TARGET]
 
     assert [(r["name"], r["trades"]) for r in by_side(trades)] == [("long", 2), ("short", 1)]
-    assert [(r["name"], r["trades"]) for r in by_exit_reason(trades)] == [
-        ("stop", 1),
-        ("target", 2),
-    ]
+    assert [(r["name"], r["trades"]) for r in by_exit_reason(trades)] == [("stop", 1), ("target", 2)]
     filled = {r["name"]: r["trades"] for r in by_confidence(trades) if r["trades"]}
     assert filled == {"0 to 0.5": 1, "0.5 to 0.6": 1, "0.9 to 1": 1}
 

@@ -23,9 +23,7 @@ def trades(n: int, seed: int) -> Rows:
     rows["exit_reason"] = rng.choice([REASON_END, 1, 2], n)
     rows["is_ambiguous"] = rng.choice([0, 1, AMBIGUOUS_ENTRY], n)
     rows["entry_ms"] = rng.integers(0, 1_000_000, n)
-    rows["exit_ms"] = (
-        rows["entry_ms"] + rng.integers(0, 50, n) * 1_000
-    )  # some at once, and not in order
+    rows["exit_ms"] = rows["entry_ms"] + rng.integers(0, 50, n) * 1_000  # some at once, and not in order
     for name in ("entry_price", "exit_price", "quantity"):
         rows[name] = rng.uniform(1.0, 2.0, n)
     rows["mae_price"], rows["mfe_price"] = -rng.random(n), rng.random(n)

@@ -48,14 +48,20 @@ def engine_of(strategy: Any, symbols: str = "X") -> Engine:
 @pytest.mark.parametrize(
     ("text", "value", "threshold", "is_unmet"),
     [
-        ("rsi below 30", 29.9, 30, False), ("rsi below 30", 30, 30, True),
-        ("rsi above 70", 70.1, 70, False), ("rsi above 70", 70, 70, True),
-        ("at least two", 2, 2, False), ("at least two", 1.9, 2, True),
-        ("spread at most", np.float64(2.0), 2, False), ("spread at most", 2.1, 2, True),
-        ("rsi below 30", math.nan, 30, True), ("rsi above 30", 50, math.nan, True),
-        ("an uptrend", True, None, False), ("an uptrend", np.bool_(False), None, True),
+        ("rsi below 30", 29.9, 30, False),
+        ("rsi below 30", 30, 30, True),
+        ("rsi above 70", 70.1, 70, False),
+        ("rsi above 70", 70, 70, True),
+        ("at least two", 2, 2, False),
+        ("at least two", 1.9, 2, True),
+        ("spread at most", np.float64(2.0), 2, False),
+        ("spread at most", 2.1, 2, True),
+        ("rsi below 30", math.nan, 30, True),
+        ("rsi above 30", 50, math.nan, True),
+        ("an uptrend", True, None, False),
+        ("an uptrend", np.bool_(False), None, True),
     ],
-)  # fmt: skip
+)
 def test_words_say_how_value_and_threshold_compare(
     text: str, value: Any, threshold: Any, is_unmet: bool
 ) -> None:

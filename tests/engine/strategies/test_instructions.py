@@ -16,7 +16,9 @@ def candles(*closes: float) -> Rows:
     rows = np.zeros(len(closes), CANDLE)
     for number, close in enumerate(closes):
         rows[number]["open_ms"] = number * MINUTE_MS
-        for name, value in zip(("open", "high", "low", "close"), (close, close + 1, close - 1, close), strict=True):  # fmt: skip
+        for name, value in zip(
+            ("open", "high", "low", "close"), (close, close + 1, close - 1, close), strict=True
+        ):
             rows[number][name] = value
         rows[number]["volume"] = 10.0
     return rows
@@ -67,7 +69,10 @@ def fault(line: str) -> str:
         ("view.buy(1, time_in_force='day')", "view.buy: time_in_force 'day' is unknown"),
         ("view.buy(1, stop=101, time_in_force='ioc')", "time_in_force 'ioc' is for market and limit orders"),
         ("view.buy(1, post_only=True)", "view.buy: post_only is for limit orders that may rest"),
-        ("view.buy(1, expires_bars=2, expires_ms=5)", "expires_bars and expires_ms are two ways to say one thing"),
+        (
+            "view.buy(1, expires_bars=2, expires_ms=5)",
+            "expires_bars and expires_ms are two ways to say one thing",
+        ),
         ("view.buy(1, expires_bars=-2)", "view.buy: expires_bars -2 is not a finite number above 0"),
         ("view.buy(1, tag='much too long')", "tag 'much too long' is not a text of 1 to 8 ASCII characters"),
         ("view.buy(1, tag='ä')", "view.buy: tag 'ä' is not a text of 1 to 8 ASCII characters"),
@@ -77,9 +82,12 @@ def fault(line: str) -> str:
         ("view.stop = nan", "view.stop = nan is not a price"),
         ("view.target = 'high'", "view.target = 'high' is not a price"),
         ("view.exit()", "view.exit: there is no position; look at view.position first"),
-        ("[view.buy(1) for _ in range(17)]", "view.buy: 16 instructions of one symbol at one close are the most"),
+        (
+            "[view.buy(1) for _ in range(17)]",
+            "view.buy: 16 instructions of one symbol at one close are the most",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_no_order_can_mean_is_one_sentence_with_strategy_symbol_and_candle(
     line: str, sentence: str
 ) -> None:

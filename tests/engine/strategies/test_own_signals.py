@@ -40,9 +40,7 @@ class Momentum:
     def __init__(self, step: float = 0.001, hand: str = "filter") -> None:
         self.step, self.hand = step, hand
 
-    def decide_batch(
-        self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows
-    ) -> None:
+    def decide_batch(self, features: FloatArray, candles: Rows, n: int, state: Rows, decisions: Rows) -> None:
         if self.hand == "fails":
             raise ValueError("no such market")
         for k in range(n):
@@ -62,9 +60,7 @@ class Momentum:
 
 def known(strategy: Any, **more: Any) -> tuple[OwnSignals, FloatArray, Rows]:
     candles = random_candles(N, 5)
-    matrix = np.vstack(
-        [*(row for name in COLUMNS for row in evaluate(name, candles)), np.full(N, 0.3)]
-    )
+    matrix = np.vstack([*(row for name in COLUMNS for row in evaluate(name, candles)), np.full(N, 0.3)])
     turns = more.get("turns", (Turn(0, strategy),))
     columns = ("log_return_1", "rsi_14", "model_probability")
     return OwnSignals(turns, ("X",), columns, (more.get("can_short", True),)), matrix, candles
@@ -108,10 +104,7 @@ def test_later_candles_change_no_earlier_signal() -> None:
     changed = matrix.copy()
     changed[:, 300:] = -changed[:, 300:]
 
-    whole, other = (
-        signals((own, matrix, candles)),
-        signals((*known(Momentum())[:1], changed, candles)),
-    )
+    whole, other = (signals((own, matrix, candles)), signals((*known(Momentum())[:1], changed, candles)))
     assert np.array_equal(whole[:300], other[:300])
     assert not np.array_equal(whole, other)
 
@@ -163,23 +156,21 @@ def test_signals_are_called_by_the_strategy_and_what_decides_in_it() -> None:
 
     assert one.startswith("ema_cross:")
     assert one == same != other
-    assert signals_name((Turn(0, EmaCross(5, 20)), Turn(9, EmaCross(5, 21))), {}) not in (
-        one,
-        other,
-    )
+    assert signals_name((Turn(0, EmaCross(5, 20)), Turn(9, EmaCross(5, 21))), {}) not in (one, other)
     # From when on the first turn decides changes no signal; when the next one takes over does.
     assert signals_name((Turn(7, EmaCross(5, 20)),), {}) == one
-    switched = {
-        signals_name((Turn(0, EmaCross(5, 20)), Turn(at, EmaCross(5, 21))), {}) for at in (8, 9)
-    }
+    switched = {signals_name((Turn(0, EmaCross(5, 20)), Turn(at, EmaCross(5, 21))), {}) for at in (8, 9)}
     assert len(switched) == 2
 
 
 def test_signals_that_cannot_be_sold_short_are_others() -> None:
     turns = (Turn(0, EmaCross(5, 20)),)
     sides = (
-        {"A": True, "B": True}, {"A": False, "B": False}, {"A": True, "B": False}, {"A": False, "B": True},
-    )  # fmt: skip
+        {"A": True, "B": True},
+        {"A": False, "B": False},
+        {"A": True, "B": False},
+        {"A": False, "B": True},
+    )
 
     assert len({signals_name(turns, one) for one in sides}) == 4
     assert signals_name(turns, {"B": False, "A": True}) == signals_name(turns, sides[2])

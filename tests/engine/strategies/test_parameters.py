@@ -89,8 +89,15 @@ def test_every_kind_of_class_reads_the_same_declarations(kind: Any) -> None:
     assert [type(value) for value in parameters_of(made).values()] == [int, float, str, bool, float]
     assert made.features == ("ema_20",)
     assert declared_parameters(kind)["fast"].to_json() == {
-        "name": "fast", "type": "int", "default": 12, "low": 2, "high": 200, "step": 2, "choices": [], "help": "bars",
-    }  # fmt: skip
+        "name": "fast",
+        "type": "int",
+        "default": 12,
+        "low": 2,
+        "high": 200,
+        "step": 2,
+        "choices": [],
+        "help": "bars",
+    }
 
 
 def test_what_is_declared_stands_before_init_runs() -> None:
@@ -120,9 +127,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("name", "value", "said"), REFUSED)
-def test_what_is_not_allowed_is_refused_with_the_nearest(
-    kind: Any, name: str, value: Any, said: str
-) -> None:
+def test_what_is_not_allowed_is_refused_with_the_nearest(kind: Any, name: str, value: Any, said: str) -> None:
     with pytest.raises(ConfigError) as refused:
         make_strategy("a:B", {name: value}, kind)
 
@@ -232,9 +237,7 @@ def test_fingerprints_go_by_values_not_by_how_they_were_given() -> None:
         return EngineSpec([Market("X")], strategy, "1h", "1h").fingerprint()
 
     given = make_strategy("a:B", {"fast": 12}, Plain)
-    assert (
-        fingerprint(given) == fingerprint(Plain()) == fingerprint(make_strategy("a:B", {}, Plain))
-    )
+    assert fingerprint(given) == fingerprint(Plain()) == fingerprint(make_strategy("a:B", {}, Plain))
     assert fingerprint(given) != fingerprint(make_strategy("a:B", {"fast": 14}, Plain))
 
 

@@ -55,9 +55,7 @@ def spec_of(strategy: Any, symbols: str = "X", base: str = "1h") -> EngineSpec:
     return EngineSpec(markets, strategy, "1h", base, settings=Settings("fraction"))
 
 
-def seen_by(
-    names: tuple[str, ...], candles: Rows, batch: int | None = None
-) -> dict[str, list[Any]]:
+def seen_by(names: tuple[str, ...], candles: Rows, batch: int | None = None) -> dict[str, list[Any]]:
     seen: dict[str, list[Any]] = {name: [] for name in names}
 
     def look(view: Any) -> None:
@@ -88,9 +86,7 @@ def test_history_can_be_neither_changed_nor_widened() -> None:
     assert not found.flags.writeable
     with pytest.raises(ValueError, match="WRITEABLE"):
         found.setflags(write=True)
-    assert (
-        len(found.base) == 8 * BARS
-    )  # nothing of the 39 candles that came later in the same batch
+    assert len(found.base) == 8 * BARS  # nothing of the 39 candles that came later in the same batch
 
 
 def test_absent_candles_count_as_features_count_them() -> None:
@@ -125,9 +121,7 @@ def test_a_market_has_no_past_before_its_first_candle() -> None:
     late["volume"][:25] = 0.0
     for batch in (1, 7, 1_000):
         lengths["A"].clear(), lengths["B"].clear()
-        run_all(
-            Engine(spec_of(Look(look), "AB")), interleave([random_candles(60), late]), 2 * batch
-        )
+        run_all(Engine(spec_of(Look(look), "AB")), interleave([random_candles(60), late]), 2 * batch)
 
         assert lengths["A"] == [min(i + 1, BARS) for i in range(60)]
         assert lengths["B"] == [min(i + 1, BARS) for i in range(35)]
@@ -186,18 +180,24 @@ def test_a_snapshot_of_another_length_is_refused() -> None:
 @pytest.mark.parametrize(
     ("ask", "bars", "said"),
     [
-        (lambda v: v.history("close", 31), BARS, "looks further back than history_bars = 30; write history_bars = 31"),
+        (
+            lambda v: v.history("close", 31),
+            BARS,
+            "looks further back than history_bars = 30; write history_bars = 31",
+        ),
         (lambda v: v.history("close", 31), 0, "write history_bars = 31 in the class"),
-        (lambda v: v.history("clse", 3), BARS, "neither a feature that it named nor open.*did you mean 'close'"),
+        (
+            lambda v: v.history("clse", 3),
+            BARS,
+            "neither a feature that it named nor open.*did you mean 'close'",
+        ),
         (lambda v: v.history("rsi_15", 3), BARS, "did you mean 'rsi_14'"),
         (lambda v: v.history("close", 0), BARS, "0 is not a number of candles"),
         (lambda v: v.history("close", 2.0), BARS, "2.0 is not a number of candles"),
         (lambda v: v.history("close", True), BARS, "True is not a number of candles"),
     ],
-)  # fmt: skip
-def test_what_cannot_be_answered_is_one_sentence(
-    ask: Callable[[Any], Any], bars: int, said: str
-) -> None:
+)
+def test_what_cannot_be_answered_is_one_sentence(ask: Callable[[Any], Any], bars: int, said: str) -> None:
     strategy = Look(ask)
     strategy.history_bars = bars  # of the instance: it may depend on parameters
     candles = random_candles(40)

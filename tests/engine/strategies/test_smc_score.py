@@ -62,10 +62,7 @@ def with_values(values: dict[int, float]) -> FloatArray:
         ({SWEEP_UP_BARS: 0, DISPLACED: 3.0}, 0.25),
         ({SWEEP_UP_BARS: 5, DISPLACED: 1.5}, 0.25 * 0.5 * 0.5),
         ({SWEEP_DOWN_BARS: 0, DISPLACED: -4.0}, -0.25),
-        (
-            {SWEEP_DOWN_BARS: 0, DISPLACED: 4.0},
-            0.0,
-        ),  # a displacement with the sweep is none against it
+        ({SWEEP_DOWN_BARS: 0, DISPLACED: 4.0}, 0.0),  # a displacement with the sweep is none against it
         ({SWEEP_UP_BARS: 4, SHIFT_UP_BARS: 2}, 0.25 * 0.5 * 0.6),
         ({SWEEP_UP_BARS: 2, SHIFT_UP_BARS: 4}, 0.0),  # the shift came before the sweep
     ],
@@ -94,11 +91,7 @@ def test_score_is_within_one_on_real_columns_and_nan_only_while_warming_up() -> 
         ({STOP_BELOW: 0.1}, 0.5 * 2.0, 0.0),  # never closer than half an ATR
         ({STOP_BELOW: 6.0}, 0.0, 0.0),  # too far to be a stop
         ({STOP_BELOW: 1.0, POOL_ABOVE: 3.0, LEVEL_ABOVE: 2.0}, 2.2, 6.0),
-        (
-            {STOP_BELOW: 1.0, POOL_ABOVE: 0.5, LEVEL_ABOVE: 2.0},
-            2.2,
-            4.0,
-        ),  # the pool pays less than the risk
+        ({STOP_BELOW: 1.0, POOL_ABOVE: 0.5, LEVEL_ABOVE: 2.0}, 2.2, 4.0),  # the pool pays less than the risk
         ({STOP_BELOW: 1.0, POOL_ABOVE: 0.5, LEVEL_ABOVE: 0.4}, 2.2, 0.0),
     ],
 )

@@ -108,9 +108,7 @@ KINDS: dict[str, Callable[[int], Any]] = {
 
 def spec_of(strategy: Any, **changes: Any) -> EngineSpec:
     markets = [Market(s, is_perpetual=True, tick_size=0.01, lot_size=0.001) for s in SYMBOLS]
-    spec = EngineSpec(
-        markets, strategy, "1h", "15m", settings=Settings("fraction", leverage_cap=3.0)
-    )
+    spec = EngineSpec(markets, strategy, "1h", "15m", settings=Settings("fraction", leverage_cap=3.0))
     return replace(spec, **changes)
 
 
@@ -201,9 +199,7 @@ def test_other_names_change_no_trade() -> None:
     def told(rows: Rows, symbols: tuple[str, ...]) -> list[tuple[Any, ...]]:
         fields = ("entry_ms", "exit_ms", "entry_price", "exit_price", "quantity", "pnl")
         values = zip(*(rows[name].tolist() for name in fields), strict=True)
-        return sorted(
-            (symbols[s], *v) for s, v in zip(rows["symbol"].tolist(), values, strict=True)
-        )
+        return sorted((symbols[s], *v) for s, v in zip(rows["symbol"].tolist(), values, strict=True))
 
     assert len(trades) > 20
     assert told(found, ("S1", "S2", "S0")) == told(trades, SYMBOLS)
@@ -259,9 +255,7 @@ def test_what_is_only_read_has_no_parameters() -> None:
     spec = by_symbol("kernel", 0, 1, 2)
     markets = [replace(market, read_only=market.symbol == "S2") for market in spec.markets]
 
-    with pytest.raises(
-        ConfigError, match=r"strategy\.symbols\.S2: no tape or symbol that is traded"
-    ):
+    with pytest.raises(ConfigError, match=r"strategy\.symbols\.S2: no tape or symbol that is traded"):
         replace(spec, markets=markets)
 
 

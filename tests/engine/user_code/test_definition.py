@@ -18,7 +18,7 @@ from papertape.engine.features.own.definition import definition_of
 from papertape.engine.features.own.names import as_feature
 from papertape.engine.user_code.definition import digest_of
 
-BASE = '''
+BASE = """
 from papertape import kernel_feature, table_feature
 from papertape.engine.jit import kernel
 
@@ -53,7 +53,7 @@ def k(history, first, last, count, p, state, out):
 @table_feature(look_back=5, name="t")
 def t(candles):
     return candles["close"].rolling(5).apply(lambda values: helper(values.sum()))
-'''  # fmt: skip
+"""
 
 
 def definitions(text: str, folder: Path, seed: str = "0") -> dict[str, str]:
@@ -122,17 +122,17 @@ def test_machine_code_on_disk_is_not_of_a_helper_that_was_edited(tmp_path: Path)
         "print(evaluate('mine', make_candles([(1.0, 1.0, 1.0, 1.0)]), own={'mine': mine})[0, 0])"
     )
     root = str(Path(__file__).resolve().parents[4])
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{root}", "PAPERTAPE_CACHE_DIR": str(tmp_path / "cache")}  # fmt: skip
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{tmp_path}:{root}",
+        "PAPERTAPE_CACHE_DIR": str(tmp_path / "cache"),
+    }
     (tmp_path / "caller_of_mine.py").write_text(CALLER)
 
     def said(number: str) -> str:
         (tmp_path / "helper_of_mine.py").write_text(HELPER.format(number))
         return subprocess.run(
-            [sys.executable, "-c", program],
-            capture_output=True,
-            text=True,
-            env=environment,
-            check=True,
+            [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
         ).stdout.strip()
 
     assert [said("1.0"), said("2.00"), said("1.0")] == ["2.0", "3.0", "2.0"]
@@ -161,11 +161,18 @@ def threefold(value: float) -> float:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ([1], [2]), ({"a": 1}, {"a": 2}), ({"a"}, {"b"}), ((1, "1"), ("1", 1)), (Holder([1]), Holder([2])),
-        (time(9, 30), time(10, 0)), (Decimal("0.1"), Decimal("0.2")), (partial(pow, 2), partial(pow, 3)),
-        (cache(twofold), cache(threefold)), (numba.vectorize(twofold), numba.vectorize(threefold)),
+        ([1], [2]),
+        ({"a": 1}, {"a": 2}),
+        ({"a"}, {"b"}),
+        ((1, "1"), ("1", 1)),
+        (Holder([1]), Holder([2])),
+        (time(9, 30), time(10, 0)),
+        (Decimal("0.1"), Decimal("0.2")),
+        (partial(pow, 2), partial(pow, 3)),
+        (cache(twofold), cache(threefold)),
+        (numba.vectorize(twofold), numba.vectorize(threefold)),
     ],
-)  # fmt: skip
+)
 def test_what_an_instance_holds_belongs_to_it(one: Any, other: Any) -> None:
     first, again, second = (definition_of(as_feature(Holder(x))) for x in (one, one, other))
 
@@ -195,8 +202,6 @@ def asking(helper: Callable[[float], float], is_closure: bool) -> Callable[[floa
 
 @pytest.mark.parametrize("is_closure", [False, True])
 def test_what_code_finds_in_modules_belongs_to_it(is_closure: bool) -> None:
-    first, again, second = (
-        digest_of(asking(helper, is_closure)) for helper in (twofold, twofold, threefold)
-    )
+    first, again, second = (digest_of(asking(helper, is_closure)) for helper in (twofold, twofold, threefold))
 
     assert first == again != second

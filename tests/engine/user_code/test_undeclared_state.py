@@ -55,7 +55,7 @@ def _note() -> None:
         (INNER, lambda: INNER()[1].append(2), "inner.__defaults__"),
         (INNER, lambda: INNER()[2].append(2), "inner.__kwdefaults__"),
     ],
-)  # fmt: skip
+)
 def test_what_a_function_keeps_is_noticed_and_put_back_for_every_watch(
     function: Any, act: Any, name: str
 ) -> None:

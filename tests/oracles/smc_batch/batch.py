@@ -42,8 +42,7 @@ class SmcBatch:
         self.swings = Swings(self.series, swing_length)
         self.structure = Structure(self.series, self.swings, self.hold, close_break=close_break)
         self.bullish, self.bearish = (
-            BlockSide(self.series, side, self.hold, close_mitigation=close_mitigation)
-            for side in (1, -1)
+            BlockSide(self.series, side, self.hold, close_mitigation=close_mitigation) for side in (1, -1)
         )
         self._said = Statements(timeframe_ms)
 

@@ -25,13 +25,9 @@ COLUMNS = ("OB", "Top", "Bottom", "OBVolume", "MitigatedIndex", "Percentage")
 class Block:
     """One block: its candle, its zone, the swing it broke, and its life; 0 where something has not happened."""
 
-    __slots__ = (
-        "bottom", "broken", "ended", "known", "percentage", "row", "side", "swing", "top", "volume",
-    )  # fmt: skip
+    __slots__ = ("bottom", "broken", "ended", "known", "percentage", "row", "side", "swing", "top", "volume")
 
-    def __init__(
-        self, row: int, side: int, top: float, bottom: float, swing: int, known: int
-    ) -> None:
+    def __init__(self, row: int, side: int, top: float, bottom: float, swing: int, known: int) -> None:
         self.row, self.side, self.top, self.bottom = row, side, top, bottom
         self.swing, self.known = swing, known
         self.volume = self.percentage = 0.0

@@ -13,13 +13,7 @@ from papertape.engine.candles import DAY_MS, HOUR_MS, MINUTE_MS, WEEK_MS, bucket
 from papertape.engine.errors import DataError, did_you_mean
 from tests.oracles.smc_batch.series import Rounding, Series, View
 
-LENGTHS: Final = {
-    "15min": 15 * MINUTE_MS,
-    "1h": HOUR_MS,
-    "4h": 4 * HOUR_MS,
-    "1D": DAY_MS,
-    "1W": WEEK_MS,
-}
+LENGTHS: Final = {"15min": 15 * MINUTE_MS, "1h": HOUR_MS, "4h": 4 * HOUR_MS, "1D": DAY_MS, "1W": WEEK_MS}
 MONTH: Final = "1ME"
 
 

@@ -11,9 +11,7 @@ from tests.oracles.smc_batch.series import Rounding, Series, View, empty_view
 from tests.oracles.smc_batch.swings import Swing
 
 
-def liquidity_view(
-    series: Series, swings: list[Swing], hold: Rounding, range_percent: float = 0.01
-) -> View:
+def liquidity_view(series: Series, swings: list[Swing], hold: Rounding, range_percent: float = 0.01) -> View:
     """
     Return Liquidity, Level, End and Swept.
 
@@ -29,9 +27,7 @@ def liquidity_view(
     return view
 
 
-def _pool_side(
-    view: View, prices: np.ndarray, swings: list[Swing], tolerance: float, hold: Rounding
-) -> None:
+def _pool_side(view: View, prices: np.ndarray, swings: list[Swing], tolerance: float, hold: Rounding) -> None:
     """Stamp the pools of one side; `prices` are its extremes, mirrored for lows."""
     is_used = [False] * len(swings)
     for first, swing in enumerate(swings):

@@ -31,9 +31,7 @@ class Session:
     hours_added  what the package adds to stamps: its "UTC+5" means stamps of UTC-5, so it adds 5
     """
 
-    def __init__(
-        self, series: Series, hold: Rounding, start: int, end: int, *, hours_added: int = 0
-    ) -> None:
+    def __init__(self, series: Series, hold: Rounding, start: int, end: int, *, hours_added: int = 0) -> None:
         self.series, self.hold = series, hold
         self.start, self.end, self.hours_added = start, end, hours_added
         self.rows: list[tuple[int, float, float]] = []

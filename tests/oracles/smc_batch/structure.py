@@ -39,9 +39,7 @@ class StructureNews(NamedTuple):
 class Structure:
     """Patterns by row; those not broken ordered by level; those that stand (rising rows, rising breaks)."""
 
-    def __init__(
-        self, series: Series, swings: Swings, hold: Rounding, *, close_break: bool
-    ) -> None:
+    def __init__(self, series: Series, swings: Swings, hold: Rounding, *, close_break: bool) -> None:
         self.series, self.swings, self.hold, self.close_break = series, swings, hold, close_break
         self.patterns: list[Pattern] = []
         self.standing: list[Pattern] = []

@@ -44,9 +44,7 @@ def test_a_strategy_that_never_decides_is_told() -> None:
     assert "No trade was made: no entry was ever decided." in found.summary["doubts"]
 
 
-def test_terminal_and_report_say_the_same(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_terminal_and_report_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = replayed()
 
     show(result, tmp_path / "out", as_json=False)

@@ -65,18 +65,9 @@ def test_trades_have_the_decimals_of_their_market(result: Result) -> None:
     trades = result.trades
     assert len(trades) > 5
 
-    for name in (
-        "entry_price",
-        "exit_price",
-        "stop_price",
-        "target_price",
-        "mae_price",
-        "mfe_price",
-    ):
+    for name in ("entry_price", "exit_price", "stop_price", "target_price", "mae_price", "mfe_price"):
         assert all(digits(x) <= 6 for x in trades[name].dropna().tolist()), name
-        assert trades[name].tolist() == pytest.approx(
-            trades[name].round(5).tolist(), abs=0, nan_ok=True
-        )
+        assert trades[name].tolist() == pytest.approx(trades[name].round(5).tolist(), abs=0, nan_ok=True)
     assert trades["quantity"].tolist() == trades["quantity"].round(1).tolist()
     # money has nine decimals and no more
     for name in ("pnl", "fees", "equity_before", "notional", "risk"):
@@ -101,9 +92,7 @@ def test_equity_fills_and_json_have_no_float_noise(result: Result, tmp_path: Pat
 def test_the_initial_capital_is_the_first_equity() -> None:
     """1,000 in units of 1e-9, times 1e-9, were 1000.0000000000001 quote."""
     result = backtest(
-        tapes=[tape(make_candles([(1.0, 1.0, 1.0, 1.0)] * 60))],
-        initial_capital=1_000.0,
-        use_ml=False,
+        tapes=[tape(make_candles([(1.0, 1.0, 1.0, 1.0)] * 60))], initial_capital=1_000.0, use_ml=False
     )
 
     assert set(result.equity["equity"]) == {1_000.0}
@@ -148,9 +137,7 @@ def test_one_satoshi_is_not_sold_for_nothing() -> None:
         ("somewhere", "BTCUSDT", 0.0),
     ],
 )
-def test_smallest_notionals_are_amounts_of_their_quote(
-    venue: str, symbol: str, smallest: float
-) -> None:
+def test_smallest_notionals_are_amounts_of_their_quote(venue: str, symbol: str, smallest: float) -> None:
     assert market_of(venue, symbol, "spot", Config()).minimum_notional == smallest
 
 

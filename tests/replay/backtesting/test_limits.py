@@ -19,9 +19,13 @@ from papertape.replay.importers.sample import sample_tape
 
 PAGE = Path(__file__).parents[3] / "deploy" / "docs" / "limits.md"
 ASKED = {
-    "strategy": "ema_cross", "use_ml": False, "start": "2021-05-01", "end": "2021-07-31",
-    "account": {"sizing": "fraction", "fixed_fraction": 1.0}, "report": {"sensitivity": False, "random_draws": 0},
-}  # fmt: skip
+    "strategy": "ema_cross",
+    "use_ml": False,
+    "start": "2021-05-01",
+    "end": "2021-07-31",
+    "account": {"sizing": "fraction", "fixed_fraction": 1.0},
+    "report": {"sensitivity": False, "random_draws": 0},
+}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +39,9 @@ def test_days_that_lost_more_are_those_of_the_curve(result: Result) -> None:
     stamps = pd.DatetimeIndex(result.equity["time"]) - pd.Timedelta(
         hours=1
     )  # a close belongs to its candle's day
-    frame = pd.DataFrame({"day": stamps.normalize(), "equity": equity.to_numpy(), "close": result.equity["time"].to_numpy()})  # fmt: skip
+    frame = pd.DataFrame(
+        {"day": stamps.normalize(), "equity": equity.to_numpy(), "close": result.equity["time"].to_numpy()}
+    )
     before = frame.groupby("day")["equity"].last().shift(1).fillna(10_000.0)
     lost = 1.0 - frame["equity"] / frame["day"].map(before)
     expected = frame[lost >= 0.02].groupby("day")["close"].first()
@@ -45,7 +51,7 @@ def test_days_that_lost_more_are_those_of_the_curve(result: Result) -> None:
     end = met[met["limit"] == "drawdown"]["time"].min()
     expected = expected[expected < end] if end is not pd.NaT else expected
     assert len(found) > 5
-    assert found.dt.tz_localize(None).tolist() == pd.DatetimeIndex(expected).tz_localize(None).tolist()  # fmt: skip
+    assert found.dt.tz_localize(None).tolist() == pd.DatetimeIndex(expected).tz_localize(None).tolist()
 
 
 def test_a_lock_without_an_end_is_said(result: Result) -> None:

@@ -172,9 +172,7 @@ def test_records_of_models_stay_out_of_the_page() -> None:
 @needs_browser
 def test_a_real_browser_draws_the_models(tmp_path: Path) -> None:
     said = predictions([0.6, 0.7, 0.4, 0.4], [1, 1, 2, 2])
-    section = model_section(
-        [record(1), record(2)], LEARNED, said, {"X": bars()}, np.zeros(0, TRADE), 1e9
-    )
+    section = model_section([record(1), record(2)], LEARNED, said, {"X": bars()}, np.zeros(0, TRADE), 1e9)
     page = tmp_path / "page.html"
     write_report(page, {"model": section}, {}, NO_MARKS, {})
 

@@ -29,9 +29,7 @@ def test_a_market_that_was_another_is_named(tmp_path: Path) -> None:
     summary["markets"]["BTCUSDT"]["tick_size"] = 0.5
     (folder / "result.json").write_text(json.dumps(summary))
 
-    assert verify(folder).differences == (
-        "result.json: markets.BTCUSDT.tick_size: saved 0.5, now 0.01",
-    )
+    assert verify(folder).differences == ("result.json: markets.BTCUSDT.tick_size: saved 0.5, now 0.01",)
 
 
 @pytest.mark.parametrize("markets", [None, {"BTCUSDT": {"colour": 1}}, {"BTCUSDT": None}, []])

@@ -121,25 +121,17 @@ def test_a_model_reads_them_in_the_engine_in_any_batching() -> None:
 
 
 def test_a_model_that_reads_what_is_not_there_says_how_to_bring_it() -> None:
-    rows = dataset_of(
-        ["AAA"], [random_candles(600, 3)], "1h", "1h", READ, own=own_features(FEATURES)
-    )
+    rows = dataset_of(["AAA"], [random_candles(600, 3)], "1h", "1h", READ, own=own_features(FEATURES))
     options = TrainingOptions("logistic", READ, label="direction", horizon_bars=12)
     engine = Engine(spec_of(Silent(()), model_features=("log_return_1",)))
 
-    with pytest.raises(
-        DataError, match="feature 'wilder' is not computed here; add it to model_features"
-    ):
+    with pytest.raises(DataError, match="feature 'wilder' is not computed here; add it to model_features"):
         engine.step(NewModel(1, train(rows, options).data))
 
 
-def test_a_model_whose_feature_has_changed_is_refused_and_one_that_is_the_same_is_not(
-    tmp_path: Path,
-) -> None:
+def test_a_model_whose_feature_has_changed_is_refused_and_one_that_is_the_same_is_not(tmp_path: Path) -> None:
     """The record holds the definition of every feature of somebody's own that it reads, through a job's file as well."""
-    rows = dataset_of(
-        ["AAA"], [random_candles(600, 3)], "1h", "1h", READ, own=own_features(FEATURES)
-    )
+    rows = dataset_of(["AAA"], [random_candles(600, 3)], "1h", "1h", READ, own=own_features(FEATURES))
     known = {feature.name: definition_of(feature) for feature in own_features(FEATURES).values()}
     read = {request.partition("@")[0] for request in READ} & known.keys()
     assert dict(rows.definitions) == {name: known[name] for name in read} != {}

@@ -147,9 +147,7 @@ class OneAfterAnother(Executor):
     def __init__(self, most_workers: int) -> None:
         self.most_workers = most_workers
 
-    def submit(
-        self, function: Callable[..., Answer], /, *values: Any, **named: Any
-    ) -> Future[Answer]:
+    def submit(self, function: Callable[..., Answer], /, *values: Any, **named: Any) -> Future[Answer]:
         """Return what the call has answered already."""
         future: Future[Answer] = Future()
         future.set_result(function(*values, **named))

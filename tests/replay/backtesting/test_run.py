@@ -18,9 +18,7 @@ from papertape.replay.backtesting.verify import verify
 from tests.support.helpers import random_candles
 
 
-def tape(
-    symbol: str = "TEST", n: int = 900, seed: int = 1, timeframe: str = "1h", **more: Any
-) -> Tape:
+def tape(symbol: str = "TEST", n: int = 900, seed: int = 1, timeframe: str = "1h", **more: Any) -> Tape:
     rows = more.pop("rows", None)
     candles = random_candles(n, seed, timeframe) if rows is None else rows
     return Tape(candles, "binance-usdm", symbol, timeframe, source="made in a test", **more)
@@ -102,9 +100,12 @@ async def test_it_runs_inside_a_running_event_loop(result: Result) -> None:
 
 def test_hours_on_minutes_fill_on_minutes() -> None:
     found = backtest(
-        tapes=[tape(n=6_000, timeframe="1m")], timeframe="1h", strategy="ema_cross",
-        parameters={"fast": 3, "slow": 8}, account={"sizing": "fraction"},
-    )  # fmt: skip
+        tapes=[tape(n=6_000, timeframe="1m")],
+        timeframe="1h",
+        strategy="ema_cross",
+        parameters={"fast": 3, "slow": 8},
+        account={"sizing": "fraction"},
+    )
 
     assert found.summary["base_timeframe"] == "1m"
     assert len(found.equity) == 6_000
@@ -220,9 +221,7 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-@pytest.mark.parametrize(
-    "failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()]
-)
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_full_disk_or_a_kill_leaves_no_half_result(
     result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
 ) -> None:

@@ -50,9 +50,7 @@ def test_a_follower_has_the_results_of_a_run_of_its_own(n_symbols: int, timefram
         own = replay(other, candles, events=told)
         assert len(own.trades) > 20
         assert together.others[name].trades.tobytes() == own.trades.tobytes()
-        np.testing.assert_array_equal(
-            together.others[name].marks["equity"], own.recorder.marks["equity"]
-        )
+        np.testing.assert_array_equal(together.others[name].marks["equity"], own.recorder.marks["equity"])
     assert together.others["dear"].trades.tobytes() != alone.trades.tobytes()
 
 

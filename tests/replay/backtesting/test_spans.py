@@ -29,9 +29,7 @@ def test_dates_beyond_the_tape_are_said_and_dates_within_are_not() -> None:
     within = said([tape(candles)], "data.start=2020-01-01", "data.end=2020-01-05 03:59")
 
     assert "A: data.start 2019-12-31 00:00 is before its first candle, 2020-01-01 00:00." in beyond
-    assert (
-        "A: data.end 2020-01-06 23:59:59.999 is after its last candle, 2020-01-05 03:00." in beyond
-    )
+    assert "A: data.end 2020-01-06 23:59:59.999 is after its last candle, 2020-01-05 03:00." in beyond
     assert not [text for text in within if "data." in text]
 
 
@@ -52,7 +50,7 @@ def test_skipped_gaps_are_said_with_the_longest(gaps: str) -> None:
 
 
 def test_skipping_says_nothing_where_nothing_is_skipped() -> None:
-    assert not [text for text in said([tape(random_candles(50, 1))], "data.gaps=skip") if "skip" in text]  # fmt: skip
+    assert not [text for text in said([tape(random_candles(50, 1))], "data.gaps=skip") if "skip" in text]
 
 
 def test_who_takes_part_later_or_leaves_earlier_is_said_and_all_is_replayed() -> None:
@@ -74,7 +72,7 @@ def test_of_several_tapes_a_date_is_told_where_no_tape_reaches() -> None:
     """LATE takes part from its first to its last candle, and that is said once."""
     long, late = random_candles(100, 1), random_candles(100, 2)[90:96]
 
-    found = said([tape(long, "LONG"), tape(late, "LATE")], "data.start=2019-12-31", "data.end=2020-01-06")  # fmt: skip
+    found = said([tape(long, "LONG"), tape(late, "LATE")], "data.start=2019-12-31", "data.end=2020-01-06")
 
     assert [text.partition(" is ")[0] for text in found if "data." in text] == [
         "LONG: data.start 2019-12-31 00:00",

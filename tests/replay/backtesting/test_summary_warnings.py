@@ -29,8 +29,6 @@ def attempt(outcome: str, reason: str, **more: object) -> Attempt:
         ),
     ],
 )
-def test_the_reason_why_no_model_took_part_is_the_real_one(
-    attempts: list[Attempt], told: str
-) -> None:
+def test_the_reason_why_no_model_took_part_is_the_real_one(attempts: list[Attempt], told: str) -> None:
     assert why_none(Learned(attempts, [], {}, 0.0)) == told
     assert why_none(None) == ""

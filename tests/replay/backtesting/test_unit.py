@@ -23,17 +23,7 @@ RATE = 2.0**-13
 IN_QUOTE = {"capital", "equity", "cash", "exposure", "pnl", "fees", "slippage", "spread", "funding", "risk", "notional", "amount",
     "balance", "equity_before", "pnl_optimistic", "entry_price", "exit_price", "stop_price", "target_price", "mae_price", "mfe_price",
     "last_stop_price"}  # fmt: skip
-APART = {
-    "config",
-    "markets",
-    "tapes",
-    "timings",
-    "digest",
-    "quote",
-    "conventions",
-    "candles",
-    "trials",
-}
+APART = {"config", "markets", "tapes", "timings", "digest", "quote", "conventions", "candles", "trials"}
 
 
 def run(folder: Path, scale: float, **account: Any) -> Result:
@@ -68,10 +58,23 @@ def differing(one: Any, two: Any, path: str = "", *, is_quote: bool = False) -> 
     if isinstance(one, dict):
         assert one.keys() == two.keys(), path
         names = [name for name in one if path or name not in APART]
-        return [line for n in names for line in differing(one[n], two[n], f"{path}.{n}", is_quote=n.endswith("_quote") or n in {"capital", "final_equity"})]  # fmt: skip
+        return [
+            line
+            for n in names
+            for line in differing(
+                one[n],
+                two[n],
+                f"{path}.{n}",
+                is_quote=n.endswith("_quote") or n in {"capital", "final_equity"},
+            )
+        ]
     if isinstance(one, list | tuple):
         assert len(one) == len(two), path
-        return [line for k, pair in enumerate(zip(one, two, strict=True)) for line in differing(*pair, f"{path}[{k}]")]  # fmt: skip
+        return [
+            line
+            for k, pair in enumerate(zip(one, two, strict=True))
+            for line in differing(*pair, f"{path}[{k}]")
+        ]
     if isinstance(one, float) and isinstance(two, float):
         is_same = two == pytest.approx(one * (COARSER if is_quote else 1.0), rel=1e-9, abs=1e-12)
         return [] if is_same else [f"{path}: {one} and {two}"]
@@ -86,7 +89,7 @@ def test_every_figure_of_a_summary_is_the_same_or_as_many_times_the_quote(
     assert small.metrics["trades"] > 10
     assert small.summary["metrics"]["funding_quote"] != 0.0
     assert differing(small.summary, large.summary) == []
-    said = [line for line in large.summary["conventions"] if line not in small.summary["conventions"]]  # fmt: skip
+    said = [line for line in large.summary["conventions"] if line not in small.summary["conventions"]]
     assert said == ["Amounts are counted in units of 1e-3 IDR, and each is rounded to one."]
 
 
@@ -98,7 +101,7 @@ def test_so_is_every_column_of_its_tables(pair: tuple[Result, Result], table: st
     for name in one.columns:
         if one[name].dtype.kind == "f":
             scale = COARSER if name in IN_QUOTE else 1.0
-            np.testing.assert_allclose(one[name] * scale, two[name], rtol=1e-12, atol=1e-9, err_msg=name)  # fmt: skip
+            np.testing.assert_allclose(one[name] * scale, two[name], rtol=1e-12, atol=1e-9, err_msg=name)
         else:
             assert one[name].tolist() == two[name].tolist(), name
 
@@ -110,7 +113,7 @@ def test_its_page_shows_as_many_decimals_as_its_money_has(pair: tuple[Result, Re
         summary = {**pair[0].summary, "config": {**config, "account": config["account"] | account}}
         return money_places(summary)
 
-    assert (places(), places(quote="VND"), places(money_decimals=1), places(money_decimals=0)) == (2, 0, 1, 0)  # fmt: skip
+    assert (places(), places(quote="VND"), places(money_decimals=1), places(money_decimals=0)) == (2, 0, 1, 0)
 
 
 @pytest.mark.parametrize("decimals", [0, None])
@@ -120,9 +123,11 @@ def test_a_saved_result_stays_in_the_unit_that_it_was_made_in(
     """Whatever another version says of the currency; None: nothing."""
     made = backtest(
         tapes=[Tape(random_candles(300, 5, "1h"), "test", "X", "1h", source="made in a test")],
-        strategy="ema_cross", use_ml=False, account={"capital": 2e9, "quote": "IDR", "sizing": "all_in"},
+        strategy="ema_cross",
+        use_ml=False,
+        account={"capital": 2e9, "quote": "IDR", "sizing": "all_in"},
         report={"sensitivity": False, "random_draws": 0},
-    )  # fmt: skip
+    )
     folder = made.save(tmp_path / "out")
     before = result_statement(folder)
     assert (before.units_per_quote, before.postings["amount"][0]) == (100.0, -200_000_000_000)

@@ -27,15 +27,16 @@ def texts(name: str, start: str, end: str) -> list[str]:
 
 
 def test_weekly_is_monday_midnight_and_monthly_the_first() -> None:
-    assert texts("weekly", "2024-02-27", "2024-03-12") == [
-        "Mon 2024-03-04 00:00", "Mon 2024-03-11 00:00",
-    ]  # fmt: skip
+    assert texts("weekly", "2024-02-27", "2024-03-12") == ["Mon 2024-03-04 00:00", "Mon 2024-03-11 00:00"]
     assert texts("monthly", "2023-12-31", "2024-03-01") == [
-        "Mon 2024-01-01 00:00", "Thu 2024-02-01 00:00", "Fri 2024-03-01 00:00",
-    ]  # fmt: skip
+        "Mon 2024-01-01 00:00",
+        "Thu 2024-02-01 00:00",
+        "Fri 2024-03-01 00:00",
+    ]
     assert texts("daily", "2024-02-28T12:00", "2024-03-01") == [
-        "Thu 2024-02-29 00:00", "Fri 2024-03-01 00:00",
-    ]  # fmt: skip
+        "Thu 2024-02-29 00:00",
+        "Fri 2024-03-01 00:00",
+    ]
 
 
 def test_a_due_time_belongs_to_the_span_that_ends_with_it() -> None:
@@ -46,10 +47,16 @@ def test_a_due_time_belongs_to_the_span_that_ends_with_it() -> None:
 @pytest.mark.parametrize(
     ("field", "days"),
     [
-        ("1-5", "Mon Tue Wed Thu Fri"), ("0", "Sun"), ("7", "Sun"), ("5-7", "Fri Sat Sun"),
-        ("mon,wed", "Mon Wed"), ("fri-sun", "Fri Sat Sun"), ("*/3", "Wed Sat Sun"), ("2/2", "Tue Thu Sat"),
+        ("1-5", "Mon Tue Wed Thu Fri"),
+        ("0", "Sun"),
+        ("7", "Sun"),
+        ("5-7", "Fri Sat Sun"),
+        ("mon,wed", "Mon Wed"),
+        ("fri-sun", "Fri Sat Sun"),
+        ("*/3", "Wed Sat Sun"),
+        ("2/2", "Tue Thu Sat"),
     ],
-)  # fmt: skip
+)
 def test_weekdays_are_those_of_cron_where_sunday_is_0(field: str, days: str) -> None:
     week = texts(f"30 6 * * {field}", "2024-01-01", "2024-01-08")
 
@@ -59,8 +66,11 @@ def test_weekdays_are_those_of_cron_where_sunday_is_0(field: str, days: str) -> 
 
 def test_cron_days_and_hours() -> None:
     assert texts("15 */12 1,15 * *", "2024-01-01", "2024-01-16") == [
-        "Mon 2024-01-01 00:15", "Mon 2024-01-01 12:15", "Mon 2024-01-15 00:15", "Mon 2024-01-15 12:15",
-    ]  # fmt: skip
+        "Mon 2024-01-01 00:15",
+        "Mon 2024-01-01 12:15",
+        "Mon 2024-01-15 00:15",
+        "Mon 2024-01-15 12:15",
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "never", " Never "])
@@ -154,12 +164,8 @@ def test_months_and_weeks_follow_the_calendar(time_ms: int) -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(
-    TIMES, st.integers(0, 40), st.integers(0, 40), st.sampled_from(["7d", "monthly", "0 3 * * 2"])
-)
-def test_spans_that_meet_have_the_due_times_of_the_whole(
-    start: int, a: int, b: int, text: str
-) -> None:
+@given(TIMES, st.integers(0, 40), st.integers(0, 40), st.sampled_from(["7d", "monthly", "0 3 * * 2"]))
+def test_spans_that_meet_have_the_due_times_of_the_whole(start: int, a: int, b: int, text: str) -> None:
     found = cadence(text)
     assert found is not None
     middle, end = start + a * DAY_MS, start + (a + b) * DAY_MS

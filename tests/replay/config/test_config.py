@@ -38,9 +38,12 @@ def test_every_fault_is_told_at_once_with_its_path_and_the_nearest_name() -> Non
     [
         ("data.tapes=BTCUSDT", "data.tapes: input should be a list, as in"),
         ("markets.BTCUSDT=5", "markets.BTCUSDT: input should be a section with keys of its own, not 5"),
-        ("data.funding.BTCUSDT=5", "data.funding.BTCUSDT: input should be the path of a file or folder, in quotes, not 5"),
+        (
+            "data.funding.BTCUSDT=5",
+            "data.funding.BTCUSDT: input should be the path of a file or folder, in quotes, not 5",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_value_of_another_kind_is_told_as_toml_has_it(change: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         load_config(None, [change])
@@ -53,7 +56,14 @@ def test_dates_are_whole_days_in_utc() -> None:
     assert data.end == datetime(2023, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)
 
 
-SPELLINGS = ['"2023-01-30"', '"20230130"', "2023-01-30", '"2023-01-30T00:00:00Z"', '"2023-01-30 01:00+01:00"', "2023-01-30T00:00:00"]  # fmt: skip
+SPELLINGS = [
+    '"2023-01-30"',
+    '"20230130"',
+    "2023-01-30",
+    '"2023-01-30T00:00:00Z"',
+    '"2023-01-30 01:00+01:00"',
+    "2023-01-30T00:00:00",
+]
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
@@ -65,9 +75,7 @@ def test_a_date_may_be_written_as_iso_and_toml_write_it(spelling: str, tmp_path:
 
     is_day = ":" not in spelling
     assert data.start == datetime(2023, 1, 30, tzinfo=UTC)
-    assert data.end == (
-        datetime(2023, 1, 30, 23, 59, 59, 999_000, tzinfo=UTC) if is_day else data.start
-    )
+    assert data.end == (datetime(2023, 1, 30, 23, 59, 59, 999_000, tzinfo=UTC) if is_day else data.start)
 
 
 @pytest.mark.parametrize("value", ["20230130", "1675036800", "1675036800000", "2023", "1.5", "true", '"1675036800"', '"soon"', '"30.01.2023"', "[2023]"])  # fmt: skip
@@ -98,7 +106,9 @@ def test_a_market_that_nothing_would_read_is_refused_by_check_and_replay(tmp_pat
     right = load_config(None, ["markets.BTCUSDT.taker_fee_rate=0.01"])
 
     for refuse in (check_names, lambda config: make_spec(config, [sample_tape()])):
-        with pytest.raises(ConfigError, match="BTCUSDTT: no tape or symbol has that name: did you mean 'BTCUSDT'"):  # fmt: skip
+        with pytest.raises(
+            ConfigError, match="BTCUSDTT: no tape or symbol has that name: did you mean 'BTCUSDT'"
+        ):
             refuse(wrong)
     check_names(right)
     assert make_spec(right, [sample_tape()]).markets[0].taker_fee_rate == 0.01
@@ -151,8 +161,7 @@ def test_unreadable_file_is_one_sentence(tmp_path: Path) -> None:
 
 def test_risk_level_is_a_stated_fraction() -> None:
     levels = [
-        make_config({"account": {"risk_level": level}}).account.risk
-        for level in ("low", "medium", "high")
+        make_config({"account": {"risk_level": level}}).account.risk for level in ("low", "medium", "high")
     ]
 
     assert levels == [0.005, 0.01, 0.02]
@@ -174,7 +183,5 @@ def test_what_a_model_is_used_for_reaches_the_default_strategy_unless_its_parame
     ).strategy
 
     assert (said.model_use, own.model_use) == ("filter", "sizer")  # type: ignore[union-attr]
-    with pytest.raises(
-        ConfigError, match=r"signals\.model_use: input should be 'component', 'filt"
-    ):
+    with pytest.raises(ConfigError, match=r"signals\.model_use: input should be 'component', 'filt"):
         load_config(None, ["signals.model_use=filters"])

@@ -21,9 +21,12 @@ from tests.support.helpers import random_candles
 PAGE = Path(__file__).parents[3] / "deploy" / "docs" / "fees.md"
 TAPE = Tape(random_candles(300, 5), "binance-spot", "AAAUSDT", "1h", source="made in a test")
 PLAIN: dict[str, Any] = {
-    "strategy": "ema_cross", "parameters": {"fast": 5, "slow": 20}, "use_ml": False, "account": {"sizing": "fraction"},
+    "strategy": "ema_cross",
+    "parameters": {"fast": 5, "slow": 20},
+    "use_ml": False,
+    "account": {"sizing": "fraction"},
     "report": {"random_draws": 0, "benchmarks": False, "sensitivity": False},
-}  # fmt: skip
+}
 FEES = """
 from pathlib import Path
 
@@ -57,10 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("has_fees:fine", ""),
         ("has_fees:seven", "has_fees:seven is not a function"),
-        (
-            "has_fees:few",
-            r"has_fees:few does not take notional, price, .* \(has_fees.py, line 16\)",
-        ),
+        ("has_fees:few", r"has_fees:few does not take notional, price, .* \(has_fees.py, line 16\)"),
         ("has_fees:fin", "has no 'fin': did you mean 'fine'"),
         ("no_such_module:fine", "no Python file of module 'no_such_module'"),
     ],
@@ -110,17 +110,20 @@ def test_every_fill_pays_it_the_result_says_so_and_is_verified(tmp_path: Path) -
 @pytest.mark.usefixtures("folder")
 def test_a_search_over_functions_tells_them_apart() -> None:
     """Fees of 0.5 and of 1.5 a fill."""
-    searched = sweep({"account.fee_function": ["has_fees:fine", "has_fees:dear"]}, TAPE, **{**PLAIN, "report": {}}, workers=1)  # fmt: skip
-
-    by_name = dict(
-        zip(searched.table["account.fee_function"], searched.table["total_return"], strict=True)
+    searched = sweep(
+        {"account.fee_function": ["has_fees:fine", "has_fees:dear"]},
+        TAPE,
+        **{**PLAIN, "report": {}},
+        workers=1,
     )
+
+    by_name = dict(zip(searched.table["account.fee_function"], searched.table["total_return"], strict=True))
     for name in ("has_fees:fine", "has_fees:dear"):
         alone = backtest(TAPE, **PLAIN, fee_function=name)
         assert by_name[name] == pytest.approx(alone.metrics["total_return"], rel=1e-12)
 
 
-def own_fee(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:  # fmt: skip
+def own_fee(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:
     return 0.25
 
 

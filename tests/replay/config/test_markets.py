@@ -24,9 +24,13 @@ from papertape.replay.learning.settings import settings_of
 from tests.support.helpers import make_candles
 
 ASKED: dict[str, Any] = {
-    "strategy": "ema_cross", "use_ml": False, "start": "2021-05-01", "end": "2021-06-15",
-    "account": {"sizing": "fraction", "fixed_fraction": 1.0}, "report": {"sensitivity": False, "random_draws": 0},
-}  # fmt: skip
+    "strategy": "ema_cross",
+    "use_ml": False,
+    "start": "2021-05-01",
+    "end": "2021-06-15",
+    "account": {"sizing": "fraction", "fixed_fraction": 1.0},
+    "report": {"sensitivity": False, "random_draws": 0},
+}
 SYMBOL = "BTCUSDT"
 
 
@@ -118,7 +122,7 @@ def result() -> Result:
 
 @pytest.mark.parametrize("place", ["market", "markets.BTCUSDT"])
 def test_a_leverage_above_its_table_is_found_before_a_market_is_known(place: str) -> None:
-    section: Any = {"leverage": 130, "brackets": [{"up_to": 5e4, "leverage": 125, "maintenance_rate": 0.004}]}  # fmt: skip
+    section: Any = {"leverage": 130, "brackets": [{"up_to": 5e4, "leverage": 125, "maintenance_rate": 0.004}]}
     values = {"market": section} if place == "market" else {"markets": {"BTCUSDT": section}}
 
     with pytest.raises(ConfigError, match=f"{place}: leverage 130 is above 125, that of its small"):
@@ -132,12 +136,15 @@ def tape(symbol: str, kind: str = "spot") -> Tape:
 @pytest.mark.parametrize(
     ("symbols", "said"),
     [
-        (("BTCUSDT", "ETHBTC"), "BTCUSDT is quoted in dollars and ETHBTC in BTC, and an account has one currency"),
+        (
+            ("BTCUSDT", "ETHBTC"),
+            "BTCUSDT is quoted in dollars and ETHBTC in BTC, and an account has one currency",
+        ),
         (("BTC/USDT:USDT", "BTC-EUR-SWAP"), "BTC/USDT:USDT is quoted in dollars and BTC-EUR-SWAP in EUR"),
         (("BTCUSDT", "ETH/USD", "SOL-USDC"), ""),  # of dollars and the coins that stand for one
         (("ETHBTC", "XRP/BTC", "GOLD"), ""),  # what GOLD is quoted in nobody says
     ],
-)  # fmt: skip
+)
 def test_an_account_has_one_currency(symbols: tuple[str, ...], said: str) -> None:
     tapes = [tape(symbol) for symbol in symbols]
     config = make_config({"strategy": {"name": "ema_cross"}})
@@ -176,7 +183,7 @@ def test_a_run_uses_what_was_valid_then(result: Result) -> None:
         {"time_ms": 1_621_468_800_000, "symbol": SYMBOL, "what": f"tick_size 0.01 → 250, {what}"}
     ]
     said = [line for line in result.summary["doubts"] if "another market" in line]
-    assert said == [f"{SYMBOL}: another market from 2021-05-20 00:00 on: tick_size 0.01 → 250, {what}."]  # fmt: skip
+    assert said == [f"{SYMBOL}: another market from 2021-05-20 00:00 on: tick_size 0.01 → 250, {what}."]
 
 
 def test_it_is_written_verified_and_balances(result: Result, tmp_path: Path) -> None:
@@ -221,7 +228,7 @@ def test_doubled_costs_are_those_of_their_time() -> None:
     asked = {**ASKED, "report": {"random_draws": 0}}
     dated = {"changes": [{"start": "2020-01-01", "taker_fee_rate": 0.003}]}
 
-    runs = [backtest(sample_tape(), **asked, market=market) for market in (dated, {"taker_fee_rate": 0.003})]  # fmt: skip
+    runs = [backtest(sample_tape(), **asked, market=market) for market in (dated, {"taker_fee_rate": 0.003})]
 
     tables = [run.sensitivity.drop(columns="digest", errors="ignore") for run in runs]
     assert tables[0].to_dict() == tables[1].to_dict()
@@ -231,8 +238,9 @@ FIGURES = [entry.name for entry in fields(Market) if isinstance(entry.default, f
 TABLES = {"brackets": Bracket(1e3, 10.0, 0.01), "fee_tiers": FeeTier(1e3, 0.001, 0.001)}
 CELLS = [(table, entry.name) for table, row in TABLES.items() for entry in fields(row)]
 NUMBERS = st.one_of(
-    st.sampled_from([-1.0, -1e-12, 0.0, 1e-12, 0.01, 0.5, 1.0, 1e3, 1e9, math.nan, math.inf, -math.inf]), st.floats()
-)  # fmt: skip
+    st.sampled_from([-1.0, -1e-12, 0.0, 1e-12, 0.01, 0.5, 1.0, 1e3, 1e9, math.nan, math.inf, -math.inf]),
+    st.floats(),
+)
 
 
 def is_taken(make: Any, *names: str) -> bool:
@@ -248,28 +256,30 @@ def is_taken(make: Any, *names: str) -> bool:
 
 
 @given(name=st.sampled_from(FIGURES), value=NUMBERS)
-def test_python_and_a_configuration_take_the_same_figures_of_a_market(
-    name: str, value: float
-) -> None:
+def test_python_and_a_configuration_take_the_same_figures_of_a_market(name: str, value: float) -> None:
     in_python = is_taken(
         lambda: Market("X", is_perpetual=True, **{name: value}), "market X", name, f"{value}"
     )
-    configured = is_taken(lambda: make_config({"market": {name: value}}), f"market.{name}", f"{value}")  # fmt: skip
+    configured = is_taken(lambda: make_config({"market": {name: value}}), f"market.{name}", f"{value}")
 
     assert in_python is configured
     assert in_python or not 0.0 < value < 0.01  # no rule is about a small positive number
 
 
 @given(cell=st.sampled_from(CELLS), value=NUMBERS)
-def test_python_and_a_configuration_take_the_same_rows_of_its_tables(cell: tuple[str, str], value: float) -> None:  # fmt: skip
+def test_python_and_a_configuration_take_the_same_rows_of_its_tables(
+    cell: tuple[str, str], value: float
+) -> None:
     table, name = cell
-    row = {entry.name: getattr(TABLES[table], entry.name) for entry in fields(TABLES[table])} | {name: value}  # fmt: skip
+    row = {entry.name: getattr(TABLES[table], entry.name) for entry in fields(TABLES[table])} | {name: value}
 
     in_python = is_taken(lambda: Market("X", is_perpetual=True, **{table: [row]}), "market X")
-    configured = is_taken(lambda: make_config({"market": {table: [row]}}), f"market.{table}.0.{name}")  # fmt: skip
+    configured = is_taken(lambda: make_config({"market": {table: [row]}}), f"market.{table}.0.{name}")
 
     # What a row means as a whole is looked at where a market is made.
-    assert in_python is configured or (configured and row.get("leverage", 0.0) * row.get("maintenance_rate", 0.0) >= 1.0)  # fmt: skip
+    assert in_python is configured or (
+        configured and row.get("leverage", 0.0) * row.get("maintenance_rate", 0.0) >= 1.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -296,4 +306,7 @@ def test_costs_twice_are_costs_that_a_market_can_have() -> None:
     assert 0.499 < doubled.taker_fee_rate < 0.5
     assert doubled.slippage_rate == 0.4
     assert 9e8 < doubled.fee_minimum < 1e9
-    assert (doubled.fee_tiers[0].taker_fee_rate, doubled.fee_tiers[0].maker_fee_rate) == (doubled.taker_fee_rate, -0.001)  # fmt: skip
+    assert (doubled.fee_tiers[0].taker_fee_rate, doubled.fee_tiers[0].maker_fee_rate) == (
+        doubled.taker_fee_rate,
+        -0.001,
+    )

@@ -25,11 +25,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def test_a_result_tells_what_each_symbol_was_allotted_used_and_earned(tmp_path: Path) -> None:
-    told = {
-        "allocation": "shares",
-        "shares": {"AAAUSDT": 0.6, "BBBUSDT": 0.3},
-        "rebalance_hours": 24,
-    }
+    told = {"allocation": "shares", "shares": {"AAAUSDT": 0.6, "BBBUSDT": 0.3}, "rebalance_hours": 24}
     result = backtest(TAPES, config=make_config({**SETTINGS, "portfolio": told}))
     plain = backtest(TAPES, config=make_config(SETTINGS))
     rows = result.summary["portfolio"]["symbols"]

@@ -34,10 +34,7 @@ def test_what_is_not_said_again_stays_and_days_are_utc() -> None:
     spec = make_spec(make_config({"strategy": strategy}), [TAPE])
 
     assert [(turn.strategy.fast, turn.strategy.slow) for turn in spec.turns] == [(8, 20), (5, 40)]  # type: ignore[union-attr]
-    assert [turn.start_ms for turn in spec.turns] == [
-        time_ms("2020-01-15"),
-        time_ms("2020-01-25T06:00"),
-    ]
+    assert [turn.start_ms for turn in spec.turns] == [time_ms("2020-01-15"), time_ms("2020-01-25T06:00")]
     assert (spec.starts_ms, spec.closes_at_turns) == (time_ms("2020-01-08"), True)
     assert spec.strategy == EmaCross(5, 20)
 
@@ -67,7 +64,7 @@ def test_a_result_with_a_schedule_is_verified(tmp_path: Path) -> None:
         ({"schedule": [{"start": "2020-01-15", "parameters": {"fast": 30}}]}, "30 is not between 1"),
         ({"schedule": [{"start": "2020-01-15", "parameters": {"fats": 3}}]}, "fats: unknown: did you mean"),
     ],
-)  # fmt: skip
+)
 def test_a_schedule_that_cannot_be(strategy: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         make_spec(make_config({"strategy": {**STRATEGY, **strategy}}), [TAPE])

@@ -49,9 +49,7 @@ def test_what_is_said_of_a_symbol_counts_more_than_what_is_said_of_all(tmp_path:
 
 
 def test_a_result_tells_the_parameters_of_each_symbol_and_is_verified(tmp_path: Path) -> None:
-    config = make_config(
-        {**SETTINGS, "strategy": {**STRATEGY, "symbols": {"BBBUSDT": {"fast": 9}}}}
-    )
+    config = make_config({**SETTINGS, "strategy": {**STRATEGY, "symbols": {"BBBUSDT": {"fast": 9}}}})
     result = backtest(TAPES, config=config)
     called = backtest(
         TAPES[::-1],
@@ -64,9 +62,7 @@ def test_a_result_tells_the_parameters_of_each_symbol_and_is_verified(tmp_path: 
 
     assert result.digest == called.digest != plain.digest
     assert result.summary["parameters"]["fast"] == 5
-    assert result.summary["symbol_parameters"] == {
-        "BBBUSDT": {"fast": 9, "slow": 20, "allow_short": False}
-    }
+    assert result.summary["symbol_parameters"] == {"BBBUSDT": {"fast": 9, "slow": 20, "allow_short": False}}
     assert "symbol_parameters" not in plain.summary
     result.save(tmp_path / "a")
     assert verify(tmp_path / "a").differences == ()
@@ -123,7 +119,5 @@ def test_an_axis_of_a_sweep_may_be_a_parameter_of_a_symbol() -> None:
     axis = parse_axis("strategy.symbols.BBBUSDT.fast=4:8:2", config)
 
     assert axis.values == (4, 6, 8)
-    with pytest.raises(
-        ConfigError, match=r"strategy\.symbols\.BBBUSDT\.fats: unknown: did you mean"
-    ):
+    with pytest.raises(ConfigError, match=r"strategy\.symbols\.BBBUSDT\.fats: unknown: did you mean"):
         parse_axis("strategy.symbols.BBBUSDT.fats=4:8:2", config)

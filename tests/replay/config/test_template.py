@@ -73,7 +73,10 @@ def test_a_full_disk_leaves_no_part_that_would_be_in_the_way(tmp_path: Path) -> 
     assert CliRunner().invoke(make_app(["config"]), command).exit_code == 0
 
 
-@pytest.mark.parametrize(("typed", "offered"), [("papertape rep", "replay"), ("papertape tape im", "import"), ("papertape replay --ta", "--tape")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("papertape rep", "replay"), ("papertape tape im", "import"), ("papertape replay --ta", "--tape")],
+)
 def test_a_shell_completes_commands_and_options(typed: str, offered: str) -> None:
     environment = {
         "_PAPERTAPE_COMPLETE": "complete_bash",

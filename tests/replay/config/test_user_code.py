@@ -91,11 +91,7 @@ def traces(folder: Path) -> list[str]:
     [
         ("tells_it:Mine", {"length": 4, "side": 2}, ""),
         ("tells_it:Late", {}, ""),
-        (
-            "tells_it:Elsewhere",
-            {"anything": 1},
-            "",
-        ),  # its base is another module's: left to the run
+        ("tells_it:Elsewhere", {"anything": 1}, ""),  # its base is another module's: left to the run
         ("pack_of_mine.inner:Deep", {"length": 1}, ""),
         ("pack_of_mine:Renamed", {"length": 1}, ""),
         ("ema_cross", {"fast": 5, "slow": 9}, ""),
@@ -127,14 +123,10 @@ def test_strategy_is_checked_without_running_anything(
     config = make_config({"strategy": {"name": name, "parameters": parameters}})
     assert (examine_config(config, "x.toml").status is FindingStatus.OK) == (not told)
     assert traces(folder) == []
-    assert not {
-        module for module in set(sys.modules) - before if "mine" in module or "tells" in module
-    }
+    assert not {module for module in set(sys.modules) - before if "mine" in module or "tells" in module}
 
 
-@pytest.mark.parametrize(
-    "name", ["os:system", "tells_it:make", "subprocess:Popen", "tells_it:Featureless"]
-)
+@pytest.mark.parametrize("name", ["os:system", "tells_it:make", "subprocess:Popen", "tells_it:Featureless"])
 def test_what_is_no_strategy_is_not_called_when_it_is_run_either(folder: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="it was not called"):
         make_strategy(name, {"args": "touch called"} if "Popen" in name else {})
@@ -197,9 +189,7 @@ def result_of(folder: Path, name: str) -> tuple[Path, Tape]:
 def test_result_that_names_code_is_not_run_until_it_is_trusted(folder: Path) -> None:
     saved, tape = result_of(folder, "tells_it:Mine")
 
-    with pytest.raises(
-        ConfigError, match=r"strategy tells_it:Mine \(in .*tells_it.py\).*--trust-code"
-    ):
+    with pytest.raises(ConfigError, match=r"strategy tells_it:Mine \(in .*tells_it.py\).*--trust-code"):
         verify(saved, [tape])
     assert traces(folder) == []
     assert not verify(saved, [tape], trust_code=True).is_equal  # other than what was saved, and run
@@ -262,7 +252,7 @@ plain = Plain()
         ("has_features:meen", "has_features.py has no 'meen': did you mean 'mean'"),
         ("no_such_module:mean", "no Python file of module 'no_such_module'"),
     ],
-)  # fmt: skip
+)
 def test_features_are_checked_without_running_anything(folder: Path, path: str, told: str) -> None:
     (folder / "has_features.py").write_text(OWN)
     config = make_config({"signals": {"own_features": [path]}})

@@ -20,9 +20,7 @@ TAPE = synthesize("regimes", 1_000, "15m", seed=2)
 REQUESTS = ("ema_12", "bollinger", "obv", "smc")
 
 
-def test_row_groups_and_batches_change_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_row_groups_and_batches_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = write_features(tmp_path / "f1.parquet", TAPE, REQUESTS)
     counts = write_events(tmp_path / "e1.parquet", TAPE)
     monkeypatch.setattr(export, "ROW_GROUP_ROWS", 137)
@@ -51,8 +49,10 @@ def test_progress_reaches_the_end_and_files_are_whole_or_absent(tmp_path: Path) 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for write in (lambda path: write_features(path, TAPE, REQUESTS, stop),
-                  lambda path: write_events(path, TAPE, stop)):  # fmt: skip
+    for write in (
+        lambda path: write_features(path, TAPE, REQUESTS, stop),
+        lambda path: write_events(path, TAPE, stop),
+    ):
         with pytest.raises(KeyboardInterrupt):
             write(tmp_path / "never.parquet")
     with pytest.raises(ConfigError, match="unknown feature"):

@@ -27,8 +27,10 @@ FREE = {"taker_fee_rate": 0.0, "half_spread_rate": 0.0, "slippage_rate": 0.0, "k
 CLOSES = [100.0, 100.0, 110.0, 120.0, 120.0, 90.0, 90.0, 95.0, 95.0, 95.0]
 TAPE = Tape(
     make_candles([(o, max(o, c), min(o, c), c) for o, c in zip([100.0, *CLOSES], CLOSES, strict=False)]),
-    "test", "X", "1h",
-)  # fmt: skip
+    "test",
+    "X",
+    "1h",
+)
 
 
 def rows(path: Path, *lines: str, header: str = "timestamp,funding_rate") -> Path:
@@ -60,9 +62,15 @@ def run(path: Path, side: int = LONG, until: int = 99, **options: Any) -> Result
     account = {"sizing": "all_in", "cash_share": 1.0, "capital": 1_000.0}
     report = {"sensitivity": False, "random_draws": 0, "benchmarks": False}
     return backtest(
-        TAPE, strategy=Holds(side, until), account=account, market=FREE, report=report, use_ml=False,
-        funding={"X": path}, **options,
-    )  # fmt: skip
+        TAPE,
+        strategy=Holds(side, until),
+        account=account,
+        market=FREE,
+        report=report,
+        use_ml=False,
+        funding={"X": path},
+        **options,
+    )
 
 
 @pytest.mark.parametrize(("side", "sign", "said"), [(LONG, 1.0, "received"), (SHORT, -1.0, "paid")])
@@ -116,9 +124,7 @@ def test_a_settlement_at_the_last_close_is_after_the_run(tmp_path: Path) -> None
     assert int(booked.postings["time_ms"][0]) == int(begins.timestamp() * 1000)
 
 
-def test_of_one_settlement_at_the_last_close_alone_it_is_said_where_it_falls(
-    tmp_path: Path,
-) -> None:
+def test_of_one_settlement_at_the_last_close_alone_it_is_said_where_it_falls(tmp_path: Path) -> None:
     result = run(rows(tmp_path / "x.csv", f"{at(10)},0.01"))
 
     (said,) = [line for line in result.summary["warnings"] if "settlement" in line]
@@ -178,7 +184,11 @@ def test_a_result_with_funding_is_verified_by_its_file(tmp_path: Path) -> None:
     [
         (["1577851200000,0.5"], "time,rate", "row 2: the rate 0.5 is not between"),
         (["1577851200000,nan"], "time,rate", "row 2: the rate nan is not between"),
-        (["1577851200000,0.1", "1577851200000,0.1"], "time,rate", "row 3: 2020-01-01 04:00 does not come after"),
+        (
+            ["1577851200000,0.1", "1577851200000,0.1"],
+            "time,rate",
+            "row 3: 2020-01-01 04:00 does not come after",
+        ),
         (["1577851200000,BTCUSDT,0.1"], "time,symbol,rate", "these are rates of BTCUSDT, not of X"),
         (["1577851200000,1"], "time,value", "there is no rate; name its column"),
         (["yesterday,0.1"], "time,rate", "time 'yesterday'"),
@@ -186,10 +196,8 @@ def test_a_result_with_funding_is_verified_by_its_file(tmp_path: Path) -> None:
         (["1577851200000,0.01,-5"], "time,rate,mark_price", "the mark price -5 is not above 0"),
         (["1577851200000,0.01,0.02"], "time,rate,Rate", "2 columns are called rate; leave one"),
     ],
-)  # fmt: skip
-def test_what_are_no_rates_is_refused(
-    tmp_path: Path, lines: list[str], header: str, message: str
-) -> None:
+)
+def test_what_are_no_rates_is_refused(tmp_path: Path, lines: list[str], header: str, message: str) -> None:
     path = rows(tmp_path / "x.csv", *lines, header=header)
 
     with pytest.raises(DataError) as caught:
@@ -265,7 +273,7 @@ def test_names_of_one_market_are_the_same_market(tmp_path: Path, name: str) -> N
 
 def test_leans_file_without_a_header_is_read(tmp_path: Path) -> None:
     path = tmp_path / "btcusd.csv"
-    path.write_text("20201229 00:00:00,0.00020030\n20201229 08:00:00,0.00046053\n", encoding="utf-8")  # fmt: skip
+    path.write_text("20201229 00:00:00,0.00020030\n20201229 08:00:00,0.00046053\n", encoding="utf-8")
 
     rates = read_funding(path, "BTCUSD")
 
@@ -280,24 +288,25 @@ def test_real_rates_are_charged_as_pandas_charges_them() -> None:
     path = RATES / "binance-usdm_BTCUSDT_funding_20220101_20250630.parquet"
     tape = CANDLES / "binance-usdm_BTCUSDT_15m_20240101_20250630.parquet"
     result = backtest(
-        str(tape), timeframe="4h", strategy="ema_cross", use_ml=False, funding={"BTCUSDT": path},
-        account={"sizing": "fraction", "fixed_fraction": 1.0}, report={"sensitivity": False, "random_draws": 0},
-    )  # fmt: skip
+        str(tape),
+        timeframe="4h",
+        strategy="ema_cross",
+        use_ml=False,
+        funding={"BTCUSDT": path},
+        account={"sizing": "fraction", "fixed_fraction": 1.0},
+        report={"sensitivity": False, "random_draws": 0},
+    )
     rates = pd.read_parquet(path)
-    rates["stamp"] = pd.to_datetime(
-        (rates["funding_time"] + 30_000) // 60_000 * 60_000, unit="ms"
-    ).astype("datetime64[ms]")
-    candles = pd.read_parquet(tape)
-    candles["stamp"] = pd.to_datetime(candles["open_time"] + 900_000, unit="ms").astype(
+    rates["stamp"] = pd.to_datetime((rates["funding_time"] + 30_000) // 60_000 * 60_000, unit="ms").astype(
         "datetime64[ms]"
     )
+    candles = pd.read_parquet(tape)
+    candles["stamp"] = pd.to_datetime(candles["open_time"] + 900_000, unit="ms").astype("datetime64[ms]")
     fills = result.fill_table
-    fills["stamp"] = pd.to_datetime(fills["time"]).dt.tz_localize(
-        None
-    )  # the open at which it happened
+    fills["stamp"] = pd.to_datetime(fills["time"]).dt.tz_localize(None)  # the open at which it happened
     joined = pd.merge_asof(rates, candles[["stamp", "close"]], on="stamp")
     # A fill at the open of 08:00 comes after the settlement of 08:00.
-    held = pd.merge_asof(joined, fills[["stamp", "position"]], on="stamp", allow_exact_matches=False)  # fmt: skip
+    held = pd.merge_asof(joined, fills[["stamp", "position"]], on="stamp", allow_exact_matches=False)
     expected = (held["position"].fillna(0.0) * held["close"] * held["funding_rate"]).sum()
 
     assert result.summary["funding"]["BTCUSDT"]["settlements"] > 1_600

@@ -22,15 +22,11 @@ def test_every_resampled_history_has_the_length_of_the_tape(n: int, mean_length:
     np.testing.assert_array_equal(weights.sum(axis=1), n)
     assert (weights >= 0.0).all()
     # Blocks start anywhere on a circle, so every cell is drawn once on average.
-    assert (
-        abs(weights.mean(axis=0) - 1.0).max() < 5.0 * max(weights.std() / 200**0.5, 1e-12) + 1e-12
-    )
+    assert abs(weights.mean(axis=0) - 1.0).max() < 5.0 * max(weights.std() / 200**0.5, 1e-12) + 1e-12
 
 
 @pytest.mark.parametrize("mean_length", [1.0, 5.0, 20.0])
-def test_variance_of_the_mean_is_the_closed_form_of_the_stationary_bootstrap(
-    mean_length: float,
-) -> None:
+def test_variance_of_the_mean_is_the_closed_form_of_the_stationary_bootstrap(mean_length: float) -> None:
     """
     Politis and Romano (1994), lemma 1, on the circle, with p = 1 ÷ mean length and C the circular autocovariance:
 
@@ -108,9 +104,7 @@ def test_cells_cover_the_tape_and_blocks_hold_four_horizons(n: int) -> None:
     cells = cut_cells(n, 48)
 
     assert cells.n_cells <= CELLS_MOST
-    assert (
-        (cells.n_cells - 1) * cells.candles_per_cell < n <= cells.n_cells * cells.candles_per_cell
-    )
+    assert (cells.n_cells - 1) * cells.candles_per_cell < n <= cells.n_cells * cells.candles_per_cell
     block = cells.block_cells * cells.candles_per_cell
     assert abs(block - max(192, n // BLOCKS_WANTED)) <= cells.candles_per_cell
     bars = np.arange(n)

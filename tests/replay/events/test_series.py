@@ -48,8 +48,14 @@ def run(
 ) -> tuple[Result, dict[str, list[float]]]:
     account = {"sizing": "fraction", "fixed_fraction": 0.5, "leverage_cap": 10.0}
     result = backtest(
-        TAPE, strategy=Watches(*features), account=account, market=market, report=QUIET, use_ml=False, **series
-    )  # fmt: skip
+        TAPE,
+        strategy=Watches(*features),
+        account=account,
+        market=market,
+        report=QUIET,
+        use_ml=False,
+        **series,
+    )
     lines = result.features
     assert lines is not None
     values = np.concatenate(lines._values[0], axis=1)
@@ -65,12 +71,8 @@ def test_every_series_is_read_at_the_closes_from_its_time_on(tmp_path: Path) -> 
         "timestamp,symbol,sumOpenInterest",
         *(f"{at(h, 3)},X,{100 + h}" for h in range(1, 10)),
     )
-    index = write(
-        tmp_path / "index.csv", "time,index_price", *(f"{at(h)},{90 + h}" for h in range(2, 11))
-    )
-    ratio = write(
-        tmp_path / "ratio.csv", "time,longShortRatio", *(f"{at(h)},1.{h}" for h in range(1, 10))
-    )
+    index = write(tmp_path / "index.csv", "time,index_price", *(f"{at(h)},{90 + h}" for h in range(2, 11)))
+    ratio = write(tmp_path / "ratio.csv", "time,longShortRatio", *(f"{at(h)},1.{h}" for h in range(1, 10)))
 
     _, seen = run(
         "open_interest",
@@ -82,9 +84,7 @@ def test_every_series_is_read_at_the_closes_from_its_time_on(tmp_path: Path) -> 
     )
 
     # Open interest is stamped 3 ms late, so it is seen an hour later; index at its own close.
-    assert seen["open_interest"] == pytest.approx(
-        [NAN, *(100.0 + h for h in range(1, 10))], nan_ok=True
-    )
+    assert seen["open_interest"] == pytest.approx([NAN, *(100.0 + h for h in range(1, 10))], nan_ok=True)
     assert seen["index"] == pytest.approx([NAN, *(90.0 + h for h in range(2, 11))], nan_ok=True)
     assert seen["long_short_ratio"] == pytest.approx([*(1.0 + h / 10 for h in range(1, 10)), 1.9])
 
@@ -102,9 +102,7 @@ def test_a_gap_is_not_carried_over_and_is_said(tmp_path: Path) -> None:
         "X: open_interest: 3 values are missing between 2020-01-01 03:00 and 2020-01-01 07:00; it is not known there."
         in result.summary["warnings"]
     )
-    assert (
-        result.summary["series"]["X"]["open_interest"]["rows"] == 8
-    )  # seven values, and that it was missed
+    assert result.summary["series"]["X"]["open_interest"]["rows"] == 8  # seven values, and that it was missed
 
 
 def test_a_settlement_is_a_feature_at_the_closes_after_it(tmp_path: Path) -> None:
@@ -142,10 +140,7 @@ def test_liquidation_is_tested_on_the_recorded_mark(tmp_path: Path, kind: str, s
             for quarter in ((o, o, o, o), (o, high, low, c), (c,) * 4, (c,) * 4)
         ]
         times = [at(quarter / 4) for quarter in range(40)]
-    lines = [
-        f"{time},{o},{high},{low},{c},0"
-        for time, (o, high, low, c) in zip(times, bars, strict=True)
-    ]
+    lines = [f"{time},{o},{high},{low},{c},0" for time, (o, high, low, c) in zip(times, bars, strict=True)]
     path = write(tmp_path / "mark.csv", "open_time,open,high,low,close,volume", *lines)
 
     result, _ = run(market={**PERPETUAL, "leverage": 10.0}, mark={"X": path})
@@ -192,9 +187,7 @@ def test_a_result_is_verified_by_its_files(tmp_path: Path) -> None:
         ("mark", ["time,open,high,low,close", f"{at(1)},5,6,5,5"], "one candle does not say how long it is"),
     ],
 )  # fmt: skip
-def test_what_is_no_series_is_refused(
-    tmp_path: Path, kind: str, lines: list[str], message: str
-) -> None:
+def test_what_is_no_series_is_refused(tmp_path: Path, kind: str, lines: list[str], message: str) -> None:
     path = write(tmp_path / "x.csv", *lines)
 
     with pytest.raises(DataError) as caught:
@@ -211,9 +204,7 @@ def test_series_of_what_has_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.mark\.X: a spot market has no mark"):
         backtest(TAPE, strategy="ema_cross", market={"kind": "spot"}, mark={"X": path})
     with pytest.raises(ConfigError, match=r"data\.mark\.X: m\.csv has a value every 120 minutes"):
-        backtest(
-            TAPE, strategy="ema_cross", market={**PERPETUAL, "leverage": 10.0}, mark={"X": path}
-        )
+        backtest(TAPE, strategy="ema_cross", market={**PERPETUAL, "leverage": 10.0}, mark={"X": path})
 
 
 @pytest.mark.parametrize("kind", [OPEN_INTEREST, MARK_PRICE])
@@ -221,9 +212,7 @@ def test_what_a_file_says_later_changes_nothing_that_was_known(tmp_path: Path, k
     """Cut off anywhere, with gaps and steps that change: the rows that were known by then are the same."""
     chance = np.random.default_rng(8)
     hours = np.cumsum(chance.choice([0.25, 0.25, 0.25, 1.0, 3.0], 200))
-    frame = pd.DataFrame(
-        {"time": [at(hour) for hour in hours], "value": chance.uniform(90, 110, 200)}
-    )
+    frame = pd.DataFrame({"time": [at(hour) for hour in hours], "value": chance.uniform(90, 110, 200)})
     candles = make_candles([(100.0,) * 4] * 200)
 
     def known(n: int, until_ms: int) -> list[Any]:
@@ -243,18 +232,16 @@ def test_a_real_mark_series_liquidates_where_its_extremes_say() -> None:
     mark = CANDLES / "binance-usdm_BTCUSDT-mark_1h_20240101_20250630.parquet"
     source = pd.read_parquet(CANDLES / "binance-usdm_BTCUSDT_15m_20240101_20250630.parquet")
     hours = source.groupby(source["open_time"] // HOUR_MS * HOUR_MS).agg(
-        open=("open", "first"), high=("high", "max"), low=("low", "min"), close=("close", "last"), volume=("volume", "sum")
-    )  # fmt: skip
+        open=("open", "first"),
+        high=("high", "max"),
+        low=("low", "min"),
+        close=("close", "last"),
+        volume=("volume", "sum"),
+    )
     hours.index = pd.to_datetime(hours.index, unit="ms", utc=True)
     market = {"kind": "perpetual", "leverage": 50.0, "maintenance_rate": 0.005}
     account = {"sizing": "fraction", "fixed_fraction": 0.01, "leverage_cap": 2.0}
-    asked = {
-        "strategy": "ema_cross",
-        "use_ml": False,
-        "report": QUIET,
-        "account": account,
-        "market": market,
-    }
+    asked = {"strategy": "ema_cross", "use_ml": False, "report": QUIET, "account": account, "market": market}
     result = backtest(hours, symbol="BTCUSDT", mark={"BTCUSDT": mark}, **asked)
 
     trades = result.trades

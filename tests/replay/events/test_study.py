@@ -15,13 +15,7 @@ from papertape.engine.features.smc import SmartMoney
 from papertape.engine.features.smc.events import BOS, EQUAL_HIGHS, EVENT, PERIOD, SCALE_SWING, SWING
 from papertape.engine.jit import Rows
 from papertape.replay.events.outcomes import outcomes
-from papertape.replay.events.study import (
-    EVENTS_LEAST,
-    StudyOptions,
-    StudySeries,
-    group_events,
-    study,
-)
+from papertape.replay.events.study import EVENTS_LEAST, StudyOptions, StudySeries, group_events, study
 from papertape.replay.report.event_study import sentence, study_section
 from papertape.replay.tapes.synthetic import synthesize
 from tests.support.helpers import make_candles, random_candles
@@ -58,10 +52,7 @@ def test_outcomes_equal_a_slow_reading_of_their_definition() -> None:
                 assert np.isnan(found.log_return[k])
                 continue
             entry = candles["open"][k + 1]
-            top, bottom = (
-                max(candles["high"][i] for i in held),
-                min(candles["low"][i] for i in held),
-            )
+            top, bottom = (max(candles["high"][i] for i in held), min(candles["low"][i] for i in held))
             assert found.log_return[k] == pytest.approx(
                 math.log(candles["close"][k + horizon] / entry), abs=1e-14
             )
@@ -73,9 +64,7 @@ def test_nothing_of_the_candle_that_made_it_known_is_earned() -> None:
     candles = random_candles(60, seed=4)
     jumped = candles.copy()
     for name in ("open", "high", "low", "close"):
-        jumped[name][31:] *= (
-            2.0  # the jump lies between the close of candle 30 and the open of candle 31
-        )
+        jumped[name][31:] *= 2.0  # the jump lies between the close of candle 30 and the open of candle 31
 
     assert outcomes(jumped, 5).log_return[30] == pytest.approx(outcomes(candles, 5).log_return[30])
 
@@ -139,9 +128,7 @@ def test_a_planted_edge_is_found_among_noise() -> None:
     candles["low"] = np.minimum(candles["low"], np.minimum(candles["open"], candles["close"]))
     noise = [random_events(n, 400, kind, random) for kind in range(3, 23)]
 
-    table = study(
-        [StudySeries("X", candles, np.concatenate([planted, *noise]))], StudyOptions(rate=0.01)
-    )
+    table = study([StudySeries("X", candles, np.concatenate([planted, *noise]))], StudyOptions(rate=0.01))
 
     row = table[(table["kind"] == "BOS") & (table["horizon_bars"] == horizon)].iloc[0]
     # Sixteen candles of drift; other planted stretches overlap with random signs, which adds noise and no bias.
@@ -167,9 +154,7 @@ def test_noise_gives_no_more_than_the_nominal_share_of_discoveries() -> None:
         for kind in range(8, 14):
             starts = random.choice(3_900, 30, replace=False)
             bars = np.unique(np.concatenate([starts + i for i in range(6)]))
-            parts.append(
-                make_events(bars.tolist(), np.repeat(random.choice([-1, 1]), len(bars)), kind)
-            )
+            parts.append(make_events(bars.tolist(), np.repeat(random.choice([-1, 1]), len(bars)), kind))
         table = study(
             [StudySeries("X", candles, np.concatenate(parts))],
             StudyOptions((4, 16), resamples=300, seed=seed, rate=0.1),
@@ -223,18 +208,14 @@ def test_equal_seeds_give_equal_studies_and_lanes_are_corrected_together() -> No
     assert (one.loc[one["count"] < EVENTS_LEAST, "p_value"].isna()).all()
     alone = study(lanes[:1], options)
     same = one[one["symbol"] == "A"].sort_values(["kind", "horizon_bars"])["p_value"].to_numpy()
-    np.testing.assert_array_equal(
-        same, alone.sort_values(["kind", "horizon_bars"])["p_value"].to_numpy()
-    )
+    np.testing.assert_array_equal(same, alone.sort_values(["kind", "horizon_bars"])["p_value"].to_numpy())
 
 
 def test_events_in_few_stretches_of_time_are_not_tested() -> None:
     candles = random_candles(3_000, seed=3)
     bars = [*range(1_000, 1_040)]
 
-    row = study(
-        [StudySeries("X", candles, make_events(bars, [1] * 40))], StudyOptions((4,), 100)
-    ).iloc[0]
+    row = study([StudySeries("X", candles, make_events(bars, [1] * 40))], StudyOptions((4,), 100)).iloc[0]
 
     assert row["count"] == 40
     assert np.isnan(row["p_value"])
@@ -243,9 +224,7 @@ def test_events_in_few_stretches_of_time_are_not_tested() -> None:
 def test_a_tape_shorter_than_a_horizon_has_counts_and_no_figures() -> None:
     candles = random_candles(20)
 
-    row = study(
-        [StudySeries("X", candles, make_events([15, 18], [1, 1]))], StudyOptions((48,), 100)
-    ).iloc[0]
+    row = study([StudySeries("X", candles, make_events([15, 18], [1, 1]))], StudyOptions((48,), 100)).iloc[0]
 
     assert row["count"] == 0
     assert np.isnan(row["mean_bps"])

@@ -61,9 +61,7 @@ def test_publishing_follows_the_timer_or_the_trades() -> None:
     first = {}
     for state in changed:
         first.setdefault(state.candle.open_ms, state.publish_ms)
-    expected = sum(
-        (open_ms + MINUTE_MS - ms + GRID_MS - 1) // GRID_MS for open_ms, ms in first.items()
-    )
+    expected = sum((open_ms + MINUTE_MS - ms + GRID_MS - 1) // GRID_MS for open_ms, ms in first.items())
     on_timer = [s for s in always if not s.publish_ms % GRID_MS]
     assert len(on_timer) == expected
     assert len(changed) < len(trade_times) + 1 < len(always)
@@ -107,9 +105,7 @@ def test_a_candle_without_trades_is_told_at_its_start_its_end_or_both(
 ) -> None:
     empty = Candle(T0 + 3 * MINUTE_MS, price, price, price, price, 0.0)
 
-    at_start, at_end, both = (
-        states(no_trade=no_trade, no_trade_at=at) for at in ("start", "end", "both")
-    )
+    at_start, at_end, both = (states(no_trade=no_trade, no_trade_at=at) for at in ("start", "end", "both"))
 
     assert [s.candle for s in of_minute(at_start, 3)] == [empty]
     assert [s.candle for s in of_minute(at_end, 3)] == [empty]
@@ -130,9 +126,7 @@ def test_the_last_state_of_every_candle_is_bit_for_bit_the_historys(minutes: int
     for _, candle in candle_states(market, length_ms, T0 - 1, Switches()):
         shown[candle.open_ms] = candle
 
-    history = candle_history(
-        market, length_ms, T0, T0 + 8 * MINUTE_MS, T0 + 10 * MINUTE_MS, Switches()
-    )
+    history = candle_history(market, length_ms, T0, T0 + 8 * MINUTE_MS, T0 + 10 * MINUTE_MS, Switches())
 
     assert list(shown.values()) == history
 

@@ -50,9 +50,12 @@ def test_every_fault_is_visible_to_a_plain_client(kind: str) -> None:
         socket = await client.connect()
         await socket.tell({"type": "enable_heartbeat"})
         await socket.subscribe(
-            ("candlestick_1m", ["BTCUSDT", "ETHUSDT"]), ("product_updates", None),
-            ("system_status", None), ("ob_updates", ["BTCUSDT"]), ("mark_price", ["MARK:BTCUSDT"]),
-        )  # fmt: skip
+            ("candlestick_1m", ["BTCUSDT", "ETHUSDT"]),
+            ("product_updates", None),
+            ("system_status", None),
+            ("ob_updates", ["BTCUSDT"]),
+            ("mark_price", ["MARK:BTCUSDT"]),
+        )
         await check(client, socket)
 
     with_venue(use, tapes, faults=Faults.single(kind, FAULT_MS, **options))
@@ -462,7 +465,10 @@ async def maintenance_gap(client: Client, socket: Socket) -> None:
 @seen("disruption", duration_ms=30_000, symbol="BTCUSDT")
 async def disruption(client: Client, socket: Socket) -> None:
     heard = await socket.listen(FAULT_MS + 100_000)
-    told = [(f["event"], f["product"]["symbol"], f["product"]["trading_status"]) for f in of_type(heard, "product_updates")]  # fmt: skip
+    told = [
+        (f["event"], f["product"]["symbol"], f["product"]["trading_status"])
+        for f in of_type(heard, "product_updates")
+    ]
     assert told == [
         ("market_disruption", "BTCUSDT", "disrupted_cancel_only"),
         ("start_auction", "BTCUSDT", "disrupted_post_only"),

@@ -20,21 +20,11 @@ FOREVER = T0 + 10**10
 
 
 def ask(
-    market: TapeMarket,
-    start: int,
-    end: int,
-    now_ms: int,
-    length_ms: int = MINUTE_MS,
-    **switches: Any,
+    market: TapeMarket, start: int, end: int, now_ms: int, length_ms: int = MINUTE_MS, **switches: Any
 ) -> list[Candle]:
     """Ask for minutes `start` … `end` after T0."""
     return candle_history(
-        market,
-        length_ms,
-        T0 + start * MINUTE_MS,
-        T0 + end * MINUTE_MS,
-        now_ms,
-        Switches(**switches),
+        market, length_ms, T0 + start * MINUTE_MS, T0 + end * MINUTE_MS, now_ms, Switches(**switches)
     )
 
 
@@ -50,9 +40,7 @@ def test_bounds_are_inclusive_on_the_open_time() -> None:
     market = make_market([1.0] * 10)
 
     assert minutes(ask(market, 2, 5, FOREVER)) == [2, 3, 4, 5]
-    inside = candle_history(
-        market, MINUTE_MS, T0 + 61_000, T0 + 4 * MINUTE_MS + 59_000, FOREVER, Switches()
-    )
+    inside = candle_history(market, MINUTE_MS, T0 + 61_000, T0 + 4 * MINUTE_MS + 59_000, FOREVER, Switches())
     assert minutes(inside) == [2, 3, 4]
 
 
@@ -146,9 +134,7 @@ def literal_reading(
 ) -> list[Candle]:
     """Do what section 7.1 says, step by step, from single trades."""
     low = max(start_ms, end_ms - cap * length_ms)
-    buckets = [
-        b for b in range(low // length_ms * length_ms, end_ms + 1, length_ms) if low <= b <= end_ms
-    ]
+    buckets = [b for b in range(low // length_ms * length_ms, end_ms + 1, length_ms) if low <= b <= end_ms]
     trades = [t for stamp in market.stamps.tolist() for t in market.trades(stamp)]
     output: list[Candle] = []
     for bucket in buckets:

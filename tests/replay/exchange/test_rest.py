@@ -169,8 +169,10 @@ def test_products_come_in_pages_with_opaque_cursors_in_falling_order() -> None:
     first, second, third, before = with_venue(use, tapes)
 
     assert [page[0] for page in (first, second, third)] == [
-        ["S4USDT", "S3USDT"], ["S2USDT", "S1USDT"], ["S0USDT"],
-    ]  # fmt: skip
+        ["S4USDT", "S3USDT"],
+        ["S2USDT", "S1USDT"],
+        ["S0USDT"],
+    ]
     assert first[1]["total_count"] == 5
     assert first[1]["before"] is None
     assert before[0] == ["S2USDT", "S1USDT"]
@@ -225,9 +227,7 @@ def test_the_book_is_cumulative_and_no_deeper_than_asked() -> None:
     for side in ("buy", "sell"):
         assert len(book[side]) == 4
         sizes = [level["size"] for level in book[side]]
-        assert [int(level["depth"]) for level in book[side]] == [
-            sum(sizes[: i + 1]) for i in range(4)
-        ]
+        assert [int(level["depth"]) for level in book[side]] == [sum(sizes[: i + 1]) for i in range(4)]
     assert float(book["sell"][0]["price"]) > float(book["buy"][0]["price"])
 
 

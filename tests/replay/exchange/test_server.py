@@ -51,9 +51,7 @@ def last_states(frames: list[dict[str, Any]], is_legacy: bool) -> dict[int, tupl
 
 @pytest.mark.parametrize("is_legacy", [False, True])
 @pytest.mark.parametrize("publishing", ["if_changed", "always", "every_trade"])
-def test_the_stream_and_the_history_are_the_tape_bit_for_bit(
-    is_legacy: bool, publishing: Any
-) -> None:
+def test_the_stream_and_the_history_are_the_tape_bit_for_bit(is_legacy: bool, publishing: Any) -> None:
     tape = make_tape(n=20)
 
     async def use(client: Client) -> tuple[Any, Any, Any]:
@@ -182,9 +180,12 @@ async def everything(client: Client) -> list[tuple[int, str]]:
     socket = await client.connect()
     await socket.tell({"type": "enable_heartbeat"})
     await socket.subscribe(
-        ("candlestick_1m", ["BTCUSDT"]), ("trades", ["BTCUSDT"]), ("ticker", ["BTCUSDT"]),
-        ("ob_updates", ["BTCUSDT"]), ("system_status", None),
-    )  # fmt: skip
+        ("candlestick_1m", ["BTCUSDT"]),
+        ("trades", ["BTCUSDT"]),
+        ("ticker", ["BTCUSDT"]),
+        ("ob_updates", ["BTCUSDT"]),
+        ("system_status", None),
+    )
     await socket.listen(START_MS + 5 * MINUTE_MS)
     return socket.texts
 
@@ -228,13 +229,9 @@ async def test_the_same_stream_in_real_time_at_speed() -> None:
         await venue.start()
         try:
             async with aiohttp.ClientSession(headers=AGENT) as http:
-                socket = Socket(
-                    Client(venue, clock, http), await http.ws_connect(venue.compact_url)
-                )
+                socket = Socket(Client(venue, clock, http), await http.ws_connect(venue.compact_url))
                 await socket.subscribe(("candlestick_1m", ["BTCUSDT"]))
-                frames, _ = await asyncio.gather(
-                    socket.listen(START_MS + 3 * MINUTE_MS), venue.finished()
-                )
+                frames, _ = await asyncio.gather(socket.listen(START_MS + 3 * MINUTE_MS), venue.finished())
                 # What a busy machine has not read yet is in the socket.
                 frames += await socket.listen(clock.now_ms() + MINUTE_MS)
         finally:

@@ -75,8 +75,9 @@ def test_the_acknowledgement_comes_first_and_every_channel_speaks(
     assert heard[0][1]["type"] == "subscriptions"
     assert heard[0][0] == 100
     assert {message["type"] for _, message in heard} - {"all_trades_snapshot"} == {
-        "subscriptions", *(name for name, _ in channels),
-    }  # fmt: skip
+        "subscriptions",
+        *(name for name, _ in channels),
+    }
 
 
 def test_compact_keys_are_in_alphabetical_order_and_have_the_documented_types() -> None:
@@ -89,8 +90,13 @@ def test_compact_keys_are_in_alphabetical_order_and_have_the_documented_types() 
         for is_mark in (False, True)
     )
     assert {name: type(candle[name]) for name in ("o", "c", "v", "cst", "ts", "res")} == {
-        "o": float, "c": float, "v": float, "cst": int, "ts": int, "res": str,
-    }  # fmt: skip
+        "o": float,
+        "c": float,
+        "v": float,
+        "cst": int,
+        "ts": int,
+        "res": str,
+    }
     assert "v" not in marks[0]
     trade = said(heard, "trades")[0]
     assert (type(trade["p"]), type(trade["s"]), trade["r"] in "tm") == (str, float, True)
@@ -135,8 +141,12 @@ def test_trades_are_published_a_quarter_second_later_and_add_up_to_the_candle() 
     )
     final = [m for m in said(heard, "candlestick_1m") if m["cst"] == START_MS * 1000][-1]
     assert (final["o"], final["h"], final["l"], final["c"], final["v"]) == (
-        prices[0], max(prices), min(prices), prices[-1], total,
-    )  # fmt: skip
+        prices[0],
+        max(prices),
+        min(prices),
+        prices[-1],
+        total,
+    )
 
 
 def test_prices_of_all_channels_are_the_last_trades() -> None:
@@ -163,8 +173,17 @@ def test_legacy_candles_carry_the_same_values_under_long_names() -> None:
     short = said(hear(("candlestick_1m", ["BTCUSDT"])), "candlestick_1m")
     long = said(hear(("candlestick_1m", ["BTCUSDT"]), is_legacy=True), "candlestick_1m")
 
-    names = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume", "ts": "timestamp",
-             "cst": "candle_start_time", "sy": "symbol", "res": "resolution"}  # fmt: skip
+    names = {
+        "o": "open",
+        "h": "high",
+        "l": "low",
+        "c": "close",
+        "v": "volume",
+        "ts": "timestamp",
+        "cst": "candle_start_time",
+        "sy": "symbol",
+        "res": "resolution",
+    }
     assert [{names[k]: v for k, v in m.items() if k in names} for m in short] == [
         {k: v for k, v in m.items() if k in names.values()} for m in long
     ]
@@ -182,9 +201,7 @@ def test_legacy_trades_begin_with_a_snapshot_of_what_was_published() -> None:
 def test_only_the_legacy_host_compresses() -> None:
     async def use(client: Client) -> list[int]:
         venue = client.venue
-        sockets = [
-            await client.connect(url, compress=15) for url in (venue.compact_url, venue.legacy_url)
-        ]
+        sockets = [await client.connect(url, compress=15) for url in (venue.compact_url, venue.legacy_url)]
         return [socket.socket.compress for socket in sockets]
 
     assert with_venue(use) == [0, 15]
@@ -336,8 +353,7 @@ def test_numbers_come_as_documented_as_strings_or_as_whole_ones() -> None:
         return of_type(await socket.listen(START_MS + 2 * MINUTE_MS), "candlestick_1m")
 
     documented, strings, ints = (
-        with_venue(use, [whole], Switches(numbers=numbers))
-        for numbers in ("documented", "strings", "ints")
+        with_venue(use, [whole], Switches(numbers=numbers)) for numbers in ("documented", "strings", "ints")
     )
 
     assert {type(frame["o"]) for frame in documented} == {float}

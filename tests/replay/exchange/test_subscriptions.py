@@ -10,9 +10,7 @@ from papertape.replay.exchange.messages import Host
 from papertape.replay.exchange.subscriptions import Reply, Subscriptions
 
 
-def subscribed(
-    *channels: dict[str, Any], host: Host = "compact", to: Subscriptions | None = None
-) -> Reply:
+def subscribed(*channels: dict[str, Any], host: Host = "compact", to: Subscriptions | None = None) -> Reply:
     """Subscribe a new connection, or one that is there."""
     connection = Subscriptions(host, ["BTCUSD", "ETHUSD"]) if to is None else to
     return connection.subscribe({"channels": list(channels)})
@@ -38,10 +36,7 @@ def test_the_example_of_the_reference() -> None:
     ("channel", "error"),
     [
         ({"name": "ticker"}, "subscription forbidden without symbol array on this channel"),
-        (
-            {"name": "ticker", "symbols": []},
-            "subscription forbidden without symbol array on this channel",
-        ),
+        ({"name": "ticker", "symbols": []}, "subscription forbidden without symbol array on this channel"),
         (
             {"name": "trading_notifications"},
             "subscription forbidden on trading_notifications. Unauthorized user",
@@ -52,9 +47,7 @@ def test_the_example_of_the_reference() -> None:
         ),
     ],
 )
-def test_a_channel_that_fails_carries_its_error_beside_good_ones(
-    channel: dict[str, Any], error: str
-) -> None:
+def test_a_channel_that_fails_carries_its_error_beside_good_ones(channel: dict[str, Any], error: str) -> None:
     good = {"name": "trades", "symbols": ["BTCUSD"]}
 
     reply = subscribed(good, channel)
@@ -77,8 +70,7 @@ def test_books_count_what_is_subscribed_already_and_other_channels_have_no_such_
 
 
 @pytest.mark.parametrize(
-    ("host", "foreign"),
-    [("compact", ["v2/ticker", "all_trades"]), ("legacy", ["ticker", "trades", "ob_l1"])],
+    ("host", "foreign"), [("compact", ["v2/ticker", "all_trades"]), ("legacy", ["ticker", "trades", "ob_l1"])]
 )
 def test_each_host_refuses_the_others_names(host: Host, foreign: list[str]) -> None:
     channels = [{"name": name, "symbols": ["BTCUSD"]} for name in foreign]

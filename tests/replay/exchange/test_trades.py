@@ -50,9 +50,7 @@ def test_trades_lie_inside_their_candle_and_rise_in_time(candle: Candle, seed: i
 
 
 @given(volumes, st.lists(st.floats(0.0, 1.0), min_size=2, max_size=7))
-def test_the_last_size_leaves_room_for_an_exact_difference(
-    volume: float, shares: list[float]
-) -> None:
+def test_the_last_size_leaves_room_for_an_exact_difference(volume: float, shares: list[float]) -> None:
     sizes = split(volume, shares)
 
     # Sterbenz' condition, a little inside it: volume/2 <= partial sum <= volume.

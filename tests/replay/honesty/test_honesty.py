@@ -68,9 +68,7 @@ def test_every_planted_defect_fails_a_row(plant: str, honest: list[HonestyRow]) 
     rows = list(honesty(how, plant=plant, parts=(part,)))
 
     assert {row.part for row in rows if not row.is_fine} == expected
-    if (
-        part is recipes
-    ):  # it takes seconds, and one of the others says that a plant is gone afterwards
+    if part is recipes:  # it takes seconds, and one of the others says that a plant is gone afterwards
         return
     # It is gone afterwards: the same part passes again.
     again = [row.found for row in honesty(QUICK, parts=(part,))]
@@ -165,9 +163,7 @@ def test_options_out_of_range_are_refused(changes: dict[str, object], words: str
 
 def test_a_study_in_another_process_that_fails_says_how() -> None:
     with pytest.raises(DataError, match=r"ended with code 3 without a result: gone"):
-        run_honesty(
-            QUICK, command=(sys.executable, "-c", "import sys; sys.stderr.write('gone'); exit(3)")
-        )
+        run_honesty(QUICK, command=(sys.executable, "-c", "import sys; sys.stderr.write('gone'); exit(3)"))
 
 
 @needs_torch

@@ -69,9 +69,7 @@ def who(tape: Tape) -> tuple[str, str, str, str]:
 
 
 @pytest.mark.parametrize(("unit", "header"), [(1, ""), (1000, ""), (1, BINANCE_HEADER)])
-def test_binance_spot_by_eight_decimals_in_ms_and_us(
-    tmp_path: Path, unit: int, header: str
-) -> None:
+def test_binance_spot_by_eight_decimals_in_ms_and_us(tmp_path: Path, unit: int, header: str) -> None:
     path = put_zip(tmp_path, "x.zip", **{"BTCUSDT-1h-2023-01.csv": header + binance_rows(unit)})
 
     tape = import_tape(path).tape
@@ -127,9 +125,7 @@ def test_freqtrade_feather_with_exchange_and_market_from_its_folders(tmp_path: P
     folder = tmp_path / "data" / "binance" / "futures"
     folder.mkdir(parents=True)
     frame = pd.DataFrame(BARS, columns=["open", "high", "low", "close", "volume"])
-    frame.insert(
-        0, "date", pd.to_datetime([JAN_MS + i * HOUR_MS for i in range(3)], unit="ms", utc=True)
-    )
+    frame.insert(0, "date", pd.to_datetime([JAN_MS + i * HOUR_MS for i in range(3)], unit="ms", utc=True))
     frame.to_feather(folder / "BTC_USDT_USDT-1h-futures.feather")
 
     tape = import_tape(folder / "BTC_USDT_USDT-1h-futures.feather").tape
@@ -185,9 +181,7 @@ def test_lean_coin_margined_volume_is_turned_into_base_units(tmp_path: Path) -> 
 
 
 def test_lean_quotes_are_refused(tmp_path: Path) -> None:
-    path = put_zip(
-        tmp_path, "q.zip", **{"20230101_btcusd_minute_quote.csv": "0,1,1,1,1,5,2,2,2,2,5"}
-    )
+    path = put_zip(tmp_path, "q.zip", **{"20230101_btcusd_minute_quote.csv": "0,1,1,1,1,5,2,2,2,2,5"})
 
     with pytest.raises(DataError, match=r"quote bars .* no trades"):
         import_tape(path)
@@ -222,13 +216,8 @@ def test_cryptodatadownload_new_with_address_line_and_mixed_unix_stamps(tmp_path
 
 def test_kraken_csv_and_rest_whose_last_entry_is_forming(tmp_path: Path) -> None:
     seconds = [JAN_MS // 1000 + i * 3600 for i in range(3)]
-    csv = "\n".join(
-        f"{t}," + ",".join(map(str, bar)) + ",9" for t, bar in zip(seconds, BARS, strict=True)
-    )
-    entries = [
-        [t, *map(str, bar[:4]), "10.0", str(bar[4]), 9]
-        for t, bar in zip(seconds, BARS, strict=True)
-    ]
+    csv = "\n".join(f"{t}," + ",".join(map(str, bar)) + ",9" for t, bar in zip(seconds, BARS, strict=True))
+    entries = [[t, *map(str, bar[:4]), "10.0", str(bar[4]), 9] for t, bar in zip(seconds, BARS, strict=True)]
     answer = {"error": [], "result": {"XBTUSD": entries, "last": seconds[1]}}
 
     table = import_tape(put(tmp_path, "XBTUSD_60.csv", csv)).tape
@@ -268,8 +257,7 @@ def test_tables_by_column_names_with_any_time_and_delimiter(
 
 def test_columns_can_be_named_or_counted(tmp_path: Path) -> None:
     rows = "\n".join(
-        f"{i},{JAN_MS + i * HOUR_MS},x,{o},{h},{low},{c},{v}"
-        for i, (o, h, low, c, v) in enumerate(BARS)
+        f"{i},{JAN_MS + i * HOUR_MS},x,{o},{h},{low},{c},{v}" for i, (o, h, low, c, v) in enumerate(BARS)
     )
     named = "row,when,what,a,b,c,d,e\n" + rows
     fields = ("time", "open", "high", "low", "close", "volume")
@@ -286,9 +274,7 @@ def test_columns_can_be_named_or_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
-def test_a_table_of_two_markets_is_refused_and_another_name_is_said(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_table_of_two_markets_is_refused_and_another_name_is_said(tmp_path: Path, name: str) -> None:
     frame = pd.DataFrame(BARS, columns=["open", "high", "low", "close", "volume"])
     frame["time"] = [JAN_MS + i * HOUR_MS for i in range(3)]
     path, known = tmp_path / name, Options(venue="a-spot", symbol="BTCUSDT")
@@ -298,9 +284,7 @@ def test_a_table_of_two_markets_is_refused_and_another_name_is_said(
         frame.to_csv(path, index=False) if name == "a.csv" else frame.to_parquet(path)
 
     write("BTCUSDT", "ETHUSDT", "BTCUSDT")
-    with pytest.raises(
-        DataError, match="these are candles of BTCUSDT, ETHUSDT; a tape is of one market"
-    ):
+    with pytest.raises(DataError, match="these are candles of BTCUSDT, ETHUSDT; a tape is of one market"):
         import_tape(path, known)
     write("XBT/USDT", "XBT/USDT", "XBT-USDT")
     assert "the file calls its market XBT-USDT" in import_tape(path, known).tape.notes
@@ -440,27 +424,26 @@ def test_unknown_format_names_the_nearest(tmp_path: Path) -> None:
         read_raw(put(tmp_path, "a.csv", "x"), Options(format="binanse"))
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(
         st.binary(max_size=300),
-        st.text("0123456789.,;-\n\t \"[]{}:eEaopentimhglcsvu<>", max_size=300).map(str.encode),
+        st.text('0123456789.,;-\n\t "[]{}:eEaopentimhglcsvu<>', max_size=300).map(str.encode),
         st.lists(
-            st.lists(st.one_of(st.integers(), st.floats(), st.text(max_size=3)), max_size=13),
-            max_size=6,
+            st.lists(st.one_of(st.integers(), st.floats(), st.text(max_size=3)), max_size=13), max_size=6
         ).map(lambda rows: "\n".join(",".join(map(str, row)) for row in rows).encode()),
         st.recursive(
             st.one_of(st.none(), st.floats(), st.integers(), st.text(max_size=4)),
-            lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+            lambda inner: (
+                st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
+            ),
             max_leaves=30,
         ).map(lambda value: json.dumps(value).encode()),
     ),
     st.sampled_from([None, *IMPORTERS]),
     st.sampled_from([b"", b"PK\x03\x04", b"PAR1", b"ARROW1", b"\x1f\x8b", b'{"result":']),
     st.booleans(),
-)  # fmt: skip
+)
 def test_no_bytes_make_anything_but_a_data_error(
     tmp_path: Path, data: bytes, name: str | None, magic: bytes, is_zipped: bool
 ) -> None:
@@ -519,9 +502,7 @@ ORIGINALS = (
 
 @needs_shared
 @pytest.mark.parametrize("original", ORIGINALS, ids=lambda row: str(row[0]).rpartition("/")[2])
-def test_recorded_originals(
-    original: tuple[str, str, str | None, str | None, str, int, str],
-) -> None:
+def test_recorded_originals(original: tuple[str, str, str | None, str | None, str, int, str]) -> None:
     name, dialect, venue, symbol, timeframe, rows, first = original
     raw = read_raw(RAW / name)
 

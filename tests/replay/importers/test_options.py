@@ -50,9 +50,7 @@ STYLES = {
 
 
 @pytest.mark.parametrize("name", STYLES)
-def test_numbers_of_other_styles_are_read_when_the_named_option_is_given(
-    name: str, tmp_path: Path
-) -> None:
+def test_numbers_of_other_styles_are_read_when_the_named_option_is_given(name: str, tmp_path: Path) -> None:
     content, given, said = STYLES[name]
     if said is not None:
         without = {k: v for k, v in given.items() if k == "columns"}
@@ -72,15 +70,22 @@ def test_thousands_stand_in_threes_or_are_refused(cell: str, tmp_path: Path) -> 
     assert f"close '{cell}' is not a number" in refusal(tmp_path, content, thousands=",")
 
 
-@pytest.mark.parametrize("given", [{"decimal": "12"}, {"decimal": "3"}, {"thousands": "-"}, {"thousands": "."}, {"decimal": ",", "thousands": ","}])  # fmt: skip
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"decimal": "12"},
+        {"decimal": "3"},
+        {"thousands": "-"},
+        {"thousands": "."},
+        {"decimal": ",", "thousands": ","},
+    ],
+)
 def test_a_sign_that_cannot_be_one_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(DataError, match=f"--{list(given)[-1]}"):
         Options(**given)  # type: ignore[arg-type]
 
 
-DMY = HEAD + "".join(
-    f"01.01.2025 {1 + i:02}:00,1050,1060,1000,{c},1\n" for i, c in enumerate(CLOSES)
-)
+DMY = HEAD + "".join(f"01.01.2025 {1 + i:02}:00,1050,1060,1000,{c},1\n" for i, c in enumerate(CLOSES))
 TWO = "date,time,open,high,low,close,volume\n" + "".join(
     f"2025-01-01,{i:02}:00:00,1050,1060,1000,{c},1\n" for i, c in enumerate(CLOSES)
 )
@@ -124,9 +129,7 @@ def test_the_hour_that_clocks_show_twice_is_told_by_its_order_or_refused(tmp_pat
 
 
 @pytest.mark.parametrize("given", [{}, {"columns": {"time": "date+time"}}])
-def test_date_and_clock_in_two_columns_are_one_time(
-    given: dict[str, dict[str, str]], tmp_path: Path
-) -> None:
+def test_date_and_clock_in_two_columns_are_one_time(given: dict[str, dict[str, str]], tmp_path: Path) -> None:
     candles = imported(tmp_path, TWO, **given).tape.candles
 
     assert candles["open_ms"].tolist() == [JAN_MS + i * HOUR_MS for i in range(3)]
@@ -165,7 +168,7 @@ def test_table_options_are_refused_beside_another_format(tmp_path: Path) -> None
         (HEAD + "\n1704067200,1,1,1,1,1\n\n1704067200,1,2,1,1,1\n1704070800,1,1,1,1,1\n", 5),  # twice
         ("\n1704067200,1,1,1,1,1\n\n1704070800,1,1,1,x,1\n", 4),  # no header
     ],
-)  # fmt: skip
+)
 def test_messages_count_lines_as_an_editor_does(content: str, line: int, tmp_path: Path) -> None:
     assert refusal(tmp_path, content).startswith(f"a.csv row {line}")
 
@@ -194,9 +197,7 @@ def test_the_last_candle_is_left_out_while_it_forms_and_told(tmp_path: Path) -> 
     assert forming.tape.candles["close"].tolist() == CLOSES[:2]
     assert forming.repairs.forming == 1
     assert "candles left out because they were not final: 1" in forming.tape.notes
-    with pytest.raises(
-        DataError, match=r"a.csv row 3: opens at 2025-01-01 01:00 UTC, .* \(2 such\)"
-    ):
+    with pytest.raises(DataError, match=r"a.csv row 3: opens at 2025-01-01 01:00 UTC, .* \(2 such\)"):
         import_tape(path, Options(**KNOWN), now_ms=JAN_MS + HOUR_MS // 2)  # type: ignore[arg-type]
     path.write_text(HEAD + f"{JAN_MS // 1000},1,1,1,1,1\n")
     with pytest.raises(DataError, match="its only candle is not over yet"):
@@ -223,9 +224,7 @@ def test_markets_of_any_script_are_imported_and_found(symbol: str, tmp_path: Pat
     assert import_tape(kept, now_ms=NOW_MS).tape.symbol == symbol
 
 
-@pytest.mark.parametrize(
-    "symbol", ["A\x1b[31m", "A\u202eB", "A B", "A\u0308", "../A", "A/../B", "_", ""]
-)
+@pytest.mark.parametrize("symbol", ["A\x1b[31m", "A\u202eB", "A B", "A\u0308", "../A", "A/../B", "_", ""])
 def test_names_that_could_deceive_are_refused(symbol: str) -> None:
     with pytest.raises(DataError, match="--symbol"):
         Options(symbol=symbol)
@@ -252,12 +251,7 @@ def test_a_bare_exchange_means_the_market_that_fetch_names(
 
 def test_lean_seconds_become_minutes(tmp_path: Path) -> None:
     """Four seconds of two minutes: 10 11 | 12 9, worked out by hand."""
-    seconds = [
-        "1000,10,11,9.5,11,1",
-        "59000,11,12,10,10.5,2",
-        "60000,12,12.5,11,12,4",
-        "61000,9,9,8,8.5,8",
-    ]
+    seconds = ["1000,10,11,9.5,11,1", "59000,11,12,10,10.5,2", "60000,12,12.5,11,12,4", "61000,9,9,8,8.5,8"]
     path = tmp_path / "20161009_trade.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("20161009_btcusd_second_trade.csv", "\n".join(seconds) + "\n")
@@ -266,8 +260,10 @@ def test_lean_seconds_become_minutes(tmp_path: Path) -> None:
 
     candles = made.tape.candles
     assert made.tape.timeframe == "1m"
-    assert [list(row) for row in zip(*(candles[n].tolist() for n in ("open", "high", "low", "close", "volume")), strict=True)] == [
-        [10.0, 12.0, 9.5, 10.5, 3.0],
-        [12.0, 12.5, 8.0, 8.5, 12.0],
-    ]  # fmt: skip
+    assert [
+        list(row)
+        for row in zip(
+            *(candles[n].tolist() for n in ("open", "high", "low", "close", "volume")), strict=True
+        )
+    ] == [[10.0, 12.0, 9.5, 10.5, 3.0], [12.0, 12.5, 8.0, 8.5, 12.0]]
     assert "minutes made of 4 candles of a second" in made.tape.notes

@@ -72,8 +72,13 @@ def test_the_fewest_closes_are_those_with_which_training_begins_to_agree(
 @pytest.mark.parametrize("per_symbol", [False, True])
 def test_the_shortest_of_several_windows_needs_its_rows_too(per_symbol: bool) -> None:
     options = TrainingOptions(
-        kind="logistic", features=FEATURES, label="direction", horizon_bars=4, windows=4, is_per_symbol=per_symbol
-    )  # fmt: skip
+        kind="logistic",
+        features=FEATURES,
+        label="direction",
+        horizon_bars=4,
+        windows=4,
+        is_per_symbol=per_symbol,
+    )
     learning = Learning(
         gate_days=3_000.0, label="direction", horizon_bars=4, windows=4, per_symbol=per_symbol
     )
@@ -84,9 +89,7 @@ def test_the_shortest_of_several_windows_needs_its_rows_too(per_symbol: bool) ->
     with pytest.raises(DataError, match=r"rows to train on the newest 0.125 of them are fewer"):
         train(restless(need - 1, 2), options)
     (said,) = shortages(short, "1h", 2)
-    assert (
-        f"the {need:,} that the training needs with horizon_bars 4, windows 4 and 2 symbols" in said
-    )
+    assert f"the {need:,} that the training needs with horizon_bars 4, windows 4 and 2 symbols" in said
     assert not shortages(short.model_copy(update={"windows": 1}), "1h", 2)
 
 
@@ -96,10 +99,8 @@ def test_a_selection_needs_labels_that_are_known_within_their_blocks(
 ) -> None:
     options = TrainingOptions(
         kind="logistic", features=FEATURES, label="direction", horizon_bars=horizon_bars, select="stability"
-    )  # fmt: skip
-    learning = Learning(
-        gate_days=3_000.0, label="direction", horizon_bars=horizon_bars, select="stability"
     )
+    learning = Learning(gate_days=3_000.0, label="direction", horizon_bars=horizon_bars, select="stability")
     need = least_closes(learning, n_symbols).window
     short = learning.model_copy(update={"window_days": (need - 1) / 24.0})
 
@@ -107,15 +108,16 @@ def test_a_selection_needs_labels_that_are_known_within_their_blocks(
     with pytest.raises(DataError, match=r"label that is known within their block"):
         train(restless(need - 1, n_symbols), options)
     (said,) = shortages(short, "1h", n_symbols)
-    assert f' 1 fewer than the {need:,} that the training needs with horizon_bars {horizon_bars}, select = "stability" and' in said  # fmt: skip
+    assert (
+        f' 1 fewer than the {need:,} that the training needs with horizon_bars {horizon_bars}, select = "stability" and'
+        in said
+    )
     assert not shortages(short.model_copy(update={"select": "all"}), "1h", n_symbols)
 
 
 def test_the_gate_needs_200_rows_and_eight_blocks_of_two_horizons() -> None:
     def said(days: float, horizon_bars: int) -> list[str]:
-        return shortages(
-            Learning(window_days=3_000.0, gate_days=days, horizon_bars=horizon_bars), "1d", 1
-        )
+        return shortages(Learning(window_days=3_000.0, gate_days=days, horizon_bars=horizon_bars), "1d", 1)
 
     assert said(201.0, 2) == []  # the label of the last close is not known
     assert "1 fewer than the 201 that the gate needs" in said(200.0, 2)[0]
@@ -130,7 +132,10 @@ def test_the_gate_needs_200_rows_and_eight_blocks_of_two_horizons() -> None:
         ({"data": {"timeframe": "1d"}}, ["learning.window_days: 90 days hold 90 closes of 1d"]),
         ({"data": {"timeframe": "1d"}, "signals": {"use_ml": False}}, []),
         ({"data": {"timeframe": "1d"}, "signals": {"retrain_every": "never"}}, []),
-        ({"signals": {"retrain_every": "30m"}}, ["signals.retrain_every: '30m' comes more often than a candle of 1h"]),
+        (
+            {"signals": {"retrain_every": "30m"}},
+            ["signals.retrain_every: '30m' comes more often than a candle of 1h"],
+        ),
         ({"live": {"symbols": ["BTCUSD"], "timeframe": "1m"}, "signals": {"retrain_every": "30m"}}, []),
         (
             {"signals": {"model": "lightgbm"}, "learning": {"sizes": {"hidden": 9}}},
@@ -141,7 +146,11 @@ def test_the_gate_needs_200_rows_and_eight_blocks_of_two_horizons() -> None:
             ["learning.fine_tune: true is not for lightgbm"],
         ),
         (
-            {"data": {"timeframe": "4h"}, "learning": {"window_days": 30, "gate_days": 10}, "signals": {"retrain_every": "1h"}},
+            {
+                "data": {"timeframe": "4h"},
+                "learning": {"window_days": 30, "gate_days": 10},
+                "signals": {"retrain_every": "1h"},
+            },
             [
                 "learning.window_days: 30 days hold 180 closes of 4h",
                 "learning.gate_days: 10 days hold 60 closes of 4h, 324 fewer than the 384 that the gate needs",
@@ -149,10 +158,8 @@ def test_the_gate_needs_200_rows_and_eight_blocks_of_two_horizons() -> None:
             ],
         ),
     ],
-)  # fmt: skip
-def test_a_configuration_is_told_all_that_can_never_be(
-    sections: dict[str, Any], faults: list[str]
-) -> None:
+)
+def test_a_configuration_is_told_all_that_can_never_be(sections: dict[str, Any], faults: list[str]) -> None:
     told: list[str] = []
     try:
         check_learning(make_config(sections), "x.toml")
@@ -184,9 +191,7 @@ def test_a_replay_refuses_a_cadence_below_its_candles() -> None:
 
 def test_a_replay_says_that_no_model_can_ever_trade_with_the_number_that_is_missing() -> None:
     tape = synthesize("regimes", 700, "1h", seed=2, symbol="SYNTH")
-    learning = {
-        "horizon_bars": 48
-    }  # a label is known after 48 hours, and 24 lie between two retrains
+    learning = {"horizon_bars": 48}  # a label is known after 48 hours, and 24 lie between two retrains
     quiet: dict[str, Any] = {"model": "logistic", "report": {"sensitivity": False}}
 
     told = backtest(tape, retrain_every="1d", learning=learning, **quiet).summary["doubts"]

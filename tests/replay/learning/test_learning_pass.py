@@ -41,11 +41,7 @@ def trending(n: int = 2_400) -> Tape:
     close = 100.0 * np.exp(np.cumsum(moves))
     opens = np.concatenate([[100.0], close[:-1]])
     rows = zip(
-        opens,
-        np.maximum(opens, close) * 1.0005,
-        np.minimum(opens, close) * 0.9995,
-        close,
-        strict=True,
+        opens, np.maximum(opens, close) * 1.0005, np.minimum(opens, close) * 0.9995, close, strict=True
     )
     return Tape(make_candles(list(rows)), "binance-usdm", "TREND", "1h", source="made in a test")
 
@@ -98,9 +94,7 @@ def test_a_result_that_learnt_verifies_from_its_own_models(result: Result, tmp_p
 
 
 @needs_lightgbm
-def test_trees_are_retrained_take_over_and_verify(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trees_are_retrained_take_over_and_verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learning_pass, "run_walk", walk_here)
     found = learnt(trending(), "lightgbm", "newest")
 
@@ -152,19 +146,13 @@ def asked_about_signals(**more: Any) -> Result:
         retrain_every="20d",
         use_smc=False,
         learning=learning | more.pop("learning", {}),
-        signals={
-            "model_features": ["log_return_1", "rsi_14"],
-            "model_use": "filter",
-            "model_asks": "signal",
-        },
+        signals={"model_features": ["log_return_1", "rsi_14"], "model_use": "filter", "model_asks": "signal"},
         report={"sensitivity": False},
         **more,
     )
 
 
-def test_models_about_signals_filter_a_replay_that_verifies_from_them(
-    result: Result, tmp_path: Path
-) -> None:
+def test_models_about_signals_filter_a_replay_that_verifies_from_them(result: Result, tmp_path: Path) -> None:
     found = asked_about_signals()
 
     lineage = found.summary["model"]["lineage"]
@@ -176,7 +164,5 @@ def test_models_about_signals_filter_a_replay_that_verifies_from_them(
 
 
 def test_signals_that_are_too_few_are_told_before_anything_is_trained() -> None:
-    with pytest.raises(
-        ConfigError, match=r"learning\.window_days: 40 days hold at most \d+ closes"
-    ):
+    with pytest.raises(ConfigError, match=r"learning\.window_days: 40 days hold at most \d+ closes"):
         asked_about_signals(parameters={"confidence_threshold": 0.75}, learning={"policy": "model"})

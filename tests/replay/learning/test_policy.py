@@ -57,17 +57,12 @@ def state_of(attempt: Attempt) -> RecipeState:
     return RecipeState.from_json(attempt.gate["recipe"]["state"])
 
 
-def test_a_recipe_passes_on_what_its_models_had_not_seen_and_fades_when_the_edge_ends(
-    recipe: Walked,
-) -> None:
+def test_a_recipe_passes_on_what_its_models_had_not_seen_and_fades_when_the_edge_ends(recipe: Walked) -> None:
     outcomes = [attempt.outcome for attempt in recipe.attempts]
     # Nothing is known at the first; at 70 and 80 days the model before has been right for ten days, at 90 no more.
     assert outcomes[:4] == ["rejected", "promoted", "promoted", "demoted"]
     first, second, _, fourth = recipe.attempts[:4]
-    assert (
-        first.reason
-        == "refused: the recipe's evidence is 1 of 20 on 0 rows that its models had not seen"
-    )
+    assert first.reason == "refused: the recipe's evidence is 1 of 20 on 0 rows that its models had not seen"
     assert second.reason.startswith("promoted: the recipe has passed; its evidence is ")
     assert "has faded" in fourth.reason
     assert [state_of(a).passes for a in recipe.attempts[:4]] == [0, 1, 1, 1]
@@ -106,14 +101,11 @@ def test_evidence_of_another_recipe_counts_for_nothing(rows: Dataset, recipe: Wa
     found = weigh(rows.until(second.due_ms), other, last)
     assert RecipeState.from_json(found["state"]) == RecipeState()
     assert recipe_digest(other) != recipe_digest(quick_settings())
-    assert recipe_digest(quick_settings(policy="shadow", cost=0.5)) == recipe_digest(
-        quick_settings()
-    )
+    assert recipe_digest(quick_settings(policy="shadow", cost=0.5)) == recipe_digest(quick_settings())
 
 
 @pytest.mark.parametrize(
-    ("policy", "outcome", "word"),
-    [("newest", "promoted", "newest: "), ("shadow", "rejected", "shadow: ")],
+    ("policy", "outcome", "word"), [("newest", "promoted", "newest: "), ("shadow", "rejected", "shadow: ")]
 )
 def test_the_other_policies_weigh_the_same_evidence(
     policy: str, outcome: str, word: str, rows: Dataset, recipe: Walked
@@ -130,13 +122,9 @@ def test_the_other_policies_weigh_the_same_evidence(
         assert told == "of 6 that were trained none trades, by policy shadow; "
 
 
-def test_a_demotion_leaves_an_engine_without_a_model_and_batches_change_nothing(
-    recipe: Walked,
-) -> None:
+def test_a_demotion_leaves_an_engine_without_a_model_and_batches_change_nothing(recipe: Walked) -> None:
     learned = Learned(recipe.attempts, [], {}, 0.0)
-    schedule = [
-        (START_MS + 40 * 3_600_000 * (i + 1), data) for i, (_, data) in enumerate(learned.schedule)
-    ]
+    schedule = [(START_MS + 40 * 3_600_000 * (i + 1), data) for i, (_, data) in enumerate(learned.schedule)]
     assert [bool(data) for _, data in schedule] == [True, True, False]
     assert [event.version for _, event in model_events(learned.schedule)] == [1, 2, 0]
     # The models know when their rows ended; these candles are earlier, so they are told to be older.
@@ -162,13 +150,9 @@ def test_a_demotion_leaves_an_engine_without_a_model_and_batches_change_nothing(
     assert run.engine.model.artefact is None
 
 
-def test_a_job_carries_what_the_recipe_has_shown(
-    rows: Dataset, recipe: Walked, tmp_path: Any
-) -> None:
+def test_a_job_carries_what_the_recipe_has_shown(rows: Dataset, recipe: Walked, tmp_path: Any) -> None:
     second = recipe.attempts[1]
-    job = TrainingJob(
-        quick_settings(policy="recipe"), (FIVE[1],), rows, last=Shown.of(recipe.attempts[0])
-    )
+    job = TrainingJob(quick_settings(policy="recipe"), (FIVE[1],), rows, last=Shown.of(recipe.attempts[0]))
     write_job(tmp_path, job)
     again = read_job(tmp_path)
     assert again.last == job.last
@@ -194,9 +178,7 @@ def test_a_recipe_that_can_never_be_judged_is_told_at_once(
         }
     )
     if is_refused:
-        with pytest.raises(
-            ConfigError, match="24 closes of 1h lie between them, 1 fewer than the 25"
-        ):
+        with pytest.raises(ConfigError, match="24 closes of 1h lie between them, 1 fewer than the 25"):
             check_learning(config)
     else:
         check_learning(config)

@@ -56,9 +56,7 @@ def test_the_share_of_a_variance_horizon_makes_another_recipe_of_that_label_alon
     assert digest() == digest(variance_share=0.3)
     assert digest(label="variance") != digest(label="variance", variance_share=0.3)
     found = options_of(
-        settings(learning={"label": "variance", "variance_share": 0.3}),
-        "logistic",
-        is_fine_tuned=False,
+        settings(learning={"label": "variance", "variance_share": 0.3}), "logistic", is_fine_tuned=False
     )
     assert (found.label, found.variance_share) == ("variance", 0.3)
     assert TrainingOptions.from_json(found.to_json()) == found
@@ -98,9 +96,7 @@ def test_costs_are_a_part_of_a_recipe_where_rows_that_do_not_pay_are_a_class() -
         ("15m", 24, 30),
     ],
 )
-def test_the_gate_keeps_what_it_needs_to_judge(
-    timeframe: str, horizon_bars: int, days: float
-) -> None:
+def test_the_gate_keeps_what_it_needs_to_judge(timeframe: str, horizon_bars: int, days: float) -> None:
     learning = make_config({"learning": {"horizon_bars": horizon_bars}}).learning
 
     assert gate_ms_of(learning, timeframe_ms(timeframe)) == round(days * 86_400_000)
@@ -108,9 +104,7 @@ def test_the_gate_keeps_what_it_needs_to_judge(
 
 
 def test_a_round_trip_costs_both_sides() -> None:
-    found = settings(
-        market={"taker_fee_rate": 0.001, "half_spread_rate": 0.0002, "slippage_rate": 0.0003}
-    )
+    found = settings(market={"taker_fee_rate": 0.001, "half_spread_rate": 0.0002, "slippage_rate": 0.0003})
 
     assert found.cost == pytest.approx(2 * (0.001 + 0.0002 + 0.0003))
 
@@ -184,16 +178,12 @@ def test_the_question_is_the_strategys_and_one_that_it_does_not_ask_is_refused()
     assert recipe_digest(asked) != recipe_digest(long_only)
     assert (settings().asks, settings().signals_of) == ("side", "")
     options = options_of(asked, "logistic", is_fine_tuned=False)
-    assert (options.asks, options.cost, options.signals_of) == (
-        "signal", asked.cost, asked.signals_of,
-    )  # fmt: skip
+    assert (options.asks, options.cost, options.signals_of) == ("signal", asked.cost, asked.signals_of)
     cases = {
         r"signals\.model_asks: ema_cross does not ask a model about its own signal": {
             "strategy": {"name": "ema_cross"}
         },
-        r"learning\.label: 'direction' leaves trades without a bracket": {
-            "learning": {"label": "direction"}
-        },
+        r"learning\.label: 'direction' leaves trades without a bracket": {"learning": {"label": "direction"}},
     }
     for told, more in cases.items():
         with pytest.raises(ConfigError, match=told):

@@ -100,9 +100,14 @@ def test_a_condition_in_which_signals_pay_is_found_and_judged_on_signals_alone(
     settings, first = signal_settings(), found.attempts[0]
     assert first.outcome == "promoted"
     assert first.record["label"] == {
-        "kind": "bracket", "horizon_bars": 2, "stop_atr": 2.0, "target_atr": 3.0,
-        "asks": "signal", "cost": 0.0002, "signals_of": "planted:0",
-    }  # fmt: skip
+        "kind": "bracket",
+        "horizon_bars": 2,
+        "stop_atr": 2.0,
+        "target_atr": 3.0,
+        "asks": "signal",
+        "cost": 0.0002,
+        "signals_of": "planted:0",
+    }
     assert rows.side is not None
     earned, end = paid(rows, settings)
     gate_ms = first.due_ms - settings.gate_ms
@@ -151,11 +156,7 @@ def test_later_signals_and_candles_change_no_earlier_attempt(rows: Dataset, foun
 
     other = walked(rows._replace(side=side, close=close)).attempts
     for before, now in zip(found.attempts[:3], other, strict=False):
-        assert (before.outcome, before.gate, before.artefact) == (
-            now.outcome,
-            now.gate,
-            now.artefact,
-        )
+        assert (before.outcome, before.gate, before.artefact) == (now.outcome, now.gate, now.artefact)
     assert found.attempts[3].gate != other[3].gate
 
 
@@ -217,9 +218,7 @@ def test_too_few_signals_are_told_with_the_number_that_is_missing(rows: Dataset)
     )
     refuse_few_signals(some, due, replace(settings, policy="recipe"))  # whose gate decides nothing
     never = rows._replace(side=np.zeros_like(rows.side))
-    with pytest.raises(
-        ConfigError, match=r"window_days: 40 days hold at most 0 closes.* 150 fewer than"
-    ):
+    with pytest.raises(ConfigError, match=r"window_days: 40 days hold at most 0 closes.* 150 fewer than"):
         refuse_few_signals(never, due, replace(settings, policy="recipe"))
     refuse_few_signals(rows._replace(side=None), due, quick_settings())
 
@@ -251,9 +250,7 @@ def test_signals_of_rows_are_what_an_engine_without_a_model_decides() -> None:
         expected = np.where((entered == LONG) | (entered == shorts), entered, 0)
         assert np.array_equal(side, expected)
         assert np.count_nonzero(side) > 100
-    cut = dataset_of(
-        spec.symbols, [c[:901] for c in candles], "1h", "2h", spec.model_features, asker=spec
-    )
+    cut = dataset_of(spec.symbols, [c[:901] for c in candles], "1h", "2h", spec.model_features, asker=spec)
     assert np.array_equal(cut.side, rows.side[:, : len(cut.time_ms)])  # type: ignore[arg-type]
     bare = dataset_of(spec.symbols, candles, "1h", "2h", spec.model_features)
     assert bare.side is None
@@ -278,11 +275,7 @@ def test_an_engine_refuses_the_model_of_another_question(rows: Dataset, found: W
     for engine, data, told in (
         (asks_signal, answers_side, question),
         (asks_side, answers_signal, question),
-        (
-            asks_signal,
-            about_another,
-            r"signals of planted:0 pay, and those here are of confluence:",
-        ),
+        (asks_signal, about_another, r"signals of planted:0 pay, and those here are of confluence:"),
     ):
         before = engine.snapshot()
         with pytest.raises(DataError, match=told):
@@ -292,9 +285,7 @@ def test_an_engine_refuses_the_model_of_another_question(rows: Dataset, found: W
     asks_side.step(NewModel(1, answers_side))
 
 
-def test_models_are_compared_on_the_signals_that_they_are_about(
-    rows: Dataset, found: Walked
-) -> None:
+def test_models_are_compared_on_the_signals_that_they_are_about(rows: Dataset, found: Walked) -> None:
     model = read_artefact(found.attempts[0].artefact)
     settings = settings_for(model, signal_settings(cost=0.5))
 

@@ -29,9 +29,7 @@ from tests.support.planted_rows import HOUR_MS, due_times, planted_rows, quick_s
 
 
 def walked(rows: Dataset, due: tuple[int, ...] = due_times(), **changes: Any) -> Walked:
-    job = TrainingJob(
-        quick_settings(**changes.pop("settings", {})), due, rows, is_walk=True, **changes
-    )
+    job = TrainingJob(quick_settings(**changes.pop("settings", {})), due, rows, is_walk=True, **changes)
     return walk(job, train_model)
 
 
@@ -97,17 +95,13 @@ def test_shadow_scores_are_of_the_rows_between_two_attempts() -> None:
     pooled = found.summary["contenders"]["challenger"]
     every = [attempt.shadow["challenger"] for attempt in found.attempts if attempt.shadow]
     assert pooled["paper_trades"] == sum(each["paper_trades"] for each in every)
-    total = sum(
-        attempt.shadow["challenger"]["rows"] for attempt in found.attempts if attempt.shadow
-    )
+    total = sum(attempt.shadow["challenger"]["rows"] for attempt in found.attempts if attempt.shadow)
     assert found.summary["contenders"]["challenger"]["rows"] == total
 
 
 @needs_lightgbm
 @pytest.mark.parametrize("several", ["seeds", "windows"])
-def test_the_spread_over_members_is_told_of_the_gates_rows_and_of_those_after_it(
-    several: str,
-) -> None:
+def test_the_spread_over_members_is_told_of_the_gates_rows_and_of_those_after_it(several: str) -> None:
     rows = planted_rows()
     sizes = {"trees": 6, "depth": 2}
     settings = quick_settings(kind="lightgbm", sizes=sizes, options={several: 2})
@@ -186,23 +180,17 @@ def test_what_judges_is_not_learnt_from() -> None:
 def test_rows_that_the_champion_has_learnt_from_judge_nobody() -> None:
     rows = planted_rows()
     due_ms = due_times()[2]
-    trained = train_model(
-        rows.until(due_ms - 14 * DAY_MS), quick_settings(), "logistic", None, None, None
-    )
+    trained = train_model(rows.until(due_ms - 14 * DAY_MS), quick_settings(), "logistic", None, None, None)
 
     plain = challenge(rows, due_ms, quick_settings(), None, train_model)
-    against = challenge(
-        rows, due_ms, quick_settings(), Champion(4, read_artefact(trained)), train_model
-    )
+    against = challenge(rows, due_ms, quick_settings(), Champion(4, read_artefact(trained)), train_model)
 
     assert plain.gate["rows"] - against.gate["rows"] == 24
     assert against.champion == against.record["parent"] == 4
 
 
 def test_too_few_rows_are_skipped_and_the_sentence_counts_the_days() -> None:
-    attempt = challenge(
-        planted_rows(), due_times()[0] - 30 * DAY_MS, quick_settings(), None, train_model
-    )
+    attempt = challenge(planted_rows(), due_times()[0] - 30 * DAY_MS, quick_settings(), None, train_model)
 
     assert attempt.outcome == "skipped"
     assert attempt.reason == (
@@ -236,9 +224,7 @@ def test_a_delay_is_added_to_the_due_time_and_decides_nothing(planted: Walked) -
         assert attempt.artefact == undelayed.artefact
 
 
-def test_an_interrupted_walk_goes_on_behind_its_last_attempt(
-    tmp_path: Path, planted: Walked
-) -> None:
+def test_an_interrupted_walk_goes_on_behind_its_last_attempt(tmp_path: Path, planted: Walked) -> None:
     job = TrainingJob(quick_settings(), due_times(), planted_rows(), is_walk=True)
     calls: list[int] = []
 
@@ -283,9 +269,7 @@ def test_the_walk_says_what_the_replay_says_bit_for_bit() -> None:
     rows = dataset_of(["X"], [candles], "1h", "1h", features)
     settings = replace(quick_settings(), features=features)
     swaps = [int(rows.time_ms[600]), int(rows.time_ms[1_100])]
-    models = [
-        (ms, train_model(rows.until(ms), settings, "logistic", None, None, None)) for ms in swaps
-    ]
+    models = [(ms, train_model(rows.until(ms), settings, "logistic", None, None, None)) for ms in swaps]
     spec = EngineSpec(
         markets=[Market("X")],
         strategy=make_strategy("ema_cross", {}),

@@ -9,13 +9,7 @@ import pandas as pd
 import pytest
 
 from papertape.daemon.commands.replay import show
-from papertape.engine.broker.working.orders import (
-    CANCELLED,
-    FILLED,
-    ORDER_EVENT,
-    REFUSED,
-    TABLE_FULL,
-)
+from papertape.engine.broker.working.orders import CANCELLED, FILLED, ORDER_EVENT, REFUSED, TABLE_FULL
 from papertape.engine.records import (
     DECISION,
     LIMIT_EVENT,
@@ -103,7 +97,7 @@ def test_everything_stands_there_with_its_reason() -> None:
         (second + 7 * 3600, "locked", None, "losses in a row", np.nan, np.nan),
         (second + 8 * 3600, "funding", "A", "paid", -1.5, 0.0001),
         (second + 9 * 3600, "funding", "B", "received", 0.02, 0.0002),
-    ]  # fmt: skip
+    ]
 
     found = rows_of(packed())
 
@@ -111,9 +105,7 @@ def test_everything_stands_there_with_its_reason() -> None:
     np.testing.assert_allclose([row[4:] for row in found], [row[4:] for row in expected])
 
 
-def test_of_too_many_the_newest_are_kept_and_the_others_counted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_of_too_many_the_newest_are_kept_and_the_others_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = rows_of(packed())
     monkeypatch.setattr(account_events, "MOST_EVENTS", 4)
 
@@ -138,10 +130,14 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     pd.DataFrame({"funding_time": stamps, "funding_rate": 0.0001}).to_csv(path, index=False)
     return backtest(
         tapes=[Tape(candles, "binance-usdm", "TEST", "1h", source="made in a test")],
-        strategy="ema_cross", use_ml=False, funding={"TEST": path}, market={"leverage": 20.0, "maintenance_rate": 0.03},
+        strategy="ema_cross",
+        use_ml=False,
+        funding={"TEST": path},
+        market={"leverage": 20.0, "maintenance_rate": 0.03},
         account={"sizing": "fraction", "fixed_fraction": 2.0, "leverage_cap": 3.0},
-        limits={"daily_loss": 0.03, "losses": 3, "orders": 1}, report={"sensitivity": False, "random_draws": 0},
-    )  # fmt: skip
+        limits={"daily_loss": 0.03, "losses": 3, "orders": 1},
+        report={"sensitivity": False, "random_draws": 0},
+    )
 
 
 def test_a_run_lists_as_many_as_its_records_have(result: Result) -> None:

@@ -39,18 +39,32 @@ def test_prices_near_the_closes_lie_on_the_candles(
 
 
 def test_what_a_strategy_names_is_drawn_and_structure_and_the_model_are_not() -> None:
-    columns = ("ema_20", "bollinger_20_2_upper", "bollinger_20_2_middle", "bollinger_20_2_lower",
-               "bollinger_20_2_width", "bollinger_20_2_place", "rsi_14@4h", "BTC/USDT:ema_9", MODEL_PROBABILITY)  # fmt: skip
+    columns = (
+        "ema_20",
+        "bollinger_20_2_upper",
+        "bollinger_20_2_middle",
+        "bollinger_20_2_lower",
+        "bollinger_20_2_width",
+        "bollinger_20_2_place",
+        "rsi_14@4h",
+        "BTC/USDT:ema_9",
+        MODEL_PROBABILITY,
+    )
 
     found = drawn_columns(
         ("smc", "ema_20", "bollinger_20_2", "rsi_14@4h", "ema_20", "BTC/USDT:ema_9"), columns
     )
 
     assert [(c.name, c.row, c.is_price) for c in found] == [
-        ("ema_20", 0, True), ("bollinger_20_2_upper", 1, True), ("bollinger_20_2_middle", 2, True),
-        ("bollinger_20_2_lower", 3, True), ("bollinger_20_2_width", 4, False),
-        ("bollinger_20_2_place", 5, False), ("rsi_14@4h", 6, False), ("BTC/USDT:ema_9", 7, False),
-    ]  # fmt: skip
+        ("ema_20", 0, True),
+        ("bollinger_20_2_upper", 1, True),
+        ("bollinger_20_2_middle", 2, True),
+        ("bollinger_20_2_lower", 3, True),
+        ("bollinger_20_2_width", 4, False),
+        ("bollinger_20_2_place", 5, False),
+        ("rsi_14@4h", 6, False),
+        ("BTC/USDT:ema_9", 7, False),
+    ]
     own = drawn_columns(("stretch", "stretch@4h"), ("stretch@4h", "stretch"))
     assert own == [
         DrawnColumn("stretch", 1, "stretch", None),
@@ -60,7 +74,7 @@ def test_what_a_strategy_names_is_drawn_and_structure_and_the_model_are_not() ->
 
 def unpacked(packed: dict[str, Any]) -> FloatArray:
     """Return a column as the page reads it."""
-    values = (packed["first"] + np.cumsum(unpack_integers(packed["steps"]))) / 10.0 ** packed["decimals"]  # fmt: skip
+    values = (packed["first"] + np.cumsum(unpack_integers(packed["steps"]))) / 10.0 ** packed["decimals"]
     if "is_number" in packed:
         values[unpack_integers(packed["is_number"]) == 0] = np.nan
     return values
@@ -116,9 +130,7 @@ def test_of_a_long_tape_every_so_manieth_value_is_kept_whatever_the_batches(
     assert unpacked(packed["columns"][1]).tolist() == [-n for n in kept]
     times = packed["first"] + np.cumsum(unpack_integers(packed["time"]))
     assert times.tolist() == (bars["open_ms"][kept] // 1000).tolist()
-    assert lines.left_out() == [
-        "Of every feature the report draws one value in 3: a page holds 70 of them."
-    ]
+    assert lines.left_out() == ["Of every feature the report draws one value in 3: a page holds 70 of them."]
 
 
 class Reads:

@@ -44,9 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Watching:
     tape = Tape(random_candles(1_500, 3), "binance-usdm", "TEST", "1h", source="made in a test")
     found: list[Result] = []
     seen = seen_by(
-        lambda: found.append(
-            backtest(tapes=[tape], strategy=Watched(), report={"sensitivity": False})
-        )
+        lambda: found.append(backtest(tapes=[tape], strategy=Watched(), report={"sensitivity": False}))
     )
     page = tmp_path_factory.mktemp("page") / "page.html"
     return Watching(found[0], seen, found[0].plot(page))
@@ -86,15 +84,11 @@ def at(path: list[list[float]], time_s: float) -> float:
 
 @needs_browser
 @pytest.mark.asyncio
-async def test_the_page_draws_what_the_strategy_saw_at_every_close(
-    run: Watching, tmp_path: Path
-) -> None:
+async def test_the_page_draws_what_the_strategy_saw_at_every_close(run: Watching, tmp_path: Path) -> None:
     async with browser_tab(tmp_path / "profile") as tab:
         await tab.open(run.page, 1440)
         read = await tab.value(READ)
-        found = await tab.call(
-            "Runtime.evaluate", expression=COLUMNS, returnByValue=True, awaitPromise=True
-        )
+        found = await tab.call("Runtime.evaluate", expression=COLUMNS, returnByValue=True, awaitPromise=True)
     assert tab.errors == []
     columns = found["result"]["value"]
     checks = {"levels": 0, "moved": 0, "added": 0, "parts": 0, "resting": 0}
@@ -111,8 +105,13 @@ async def test_the_page_draws_what_the_strategy_saw_at_every_close(
         check_features(look, read["times"].index(now), columns)
     assert all(n > 50 for n in checks.values()), checks
     events = run.result.orders
-    met = events[(events["status"] == working.TRIGGERED) & np.isin(events["kind"], (working.STOP_LIMIT, working.TOUCH_LIMIT))]  # fmt: skip
-    limits = dict(zip(met["number"].tolist(), zip(met["time_ms"] // 1000, met["price"], strict=True), strict=True))  # fmt: skip
+    met = events[
+        (events["status"] == working.TRIGGERED)
+        & np.isin(events["kind"], (working.STOP_LIMIT, working.TOUCH_LIMIT))
+    ]
+    limits = dict(
+        zip(met["number"].tolist(), zip(met["time_ms"] // 1000, met["price"], strict=True), strict=True)
+    )
     drawn = {o["number"]: o["path"][-1] for o in read["resting"] if o["number"] in limits}
     assert len(drawn) == len(limits) > 3
     assert all(path == pytest.approx(limits[number], abs=1e-6) for number, path in drawn.items())
@@ -165,10 +164,7 @@ async def test_what_is_under_the_pointer_is_told_and_layers_can_be_put_away(
         await tab.open(run.page, 1440, query=f"?trade={numbers[0]}")
         told = {
             layer: [await hovered(tab, layer, text) for text in words]
-            for layer, words in {
-                "marks": ["took off", "stop of trade"],
-                "orders": ["“part”"],
-            }.items()
+            for layer, words in {"marks": ["took off", "stop of trade"], "orders": ["“part”"]}.items()
         }
         names = await tab.value(
             "[...document.querySelectorAll('#trading label, #features label')].map((l) => l.textContent.trim())"
@@ -176,9 +172,7 @@ async def test_what_is_under_the_pointer_is_told_and_layers_can_be_put_away(
         await tab.value("document.querySelectorAll('#trading input').forEach((b) => b.click())")
         await asyncio.sleep(0.2)
         left = await tab.value("[CHARTS[0].marks.hits.length, CHARTS[0].orders.hits.length]")
-        heads = await tab.value(
-            "[...document.querySelectorAll('#trades th')].map((h) => h.textContent)"
-        )
+        heads = await tab.value("[...document.querySelectorAll('#trades th')].map((h) => h.textContent)")
         cells = await tab.value(
             "[...document.querySelectorAll('#trades tbody td')].map((cell) => cell.textContent)"
         )
@@ -190,25 +184,26 @@ async def test_what_is_under_the_pointer_is_told_and_layers_can_be_put_away(
     for layer, lines in told.items():
         assert all(lines), (layer, lines)
     assert names == [
-        "stops and targets", "partial exits and additions", "resting orders",
-        "atr_14", "rsi_14", "ema_20", "bollinger_20_2",
-    ]  # fmt: skip
+        "stops and targets",
+        "partial exits and additions",
+        "resting orders",
+        "atr_14",
+        "rsi_14",
+        "ema_20",
+        "bollinger_20_2",
+    ]
     assert left == [0, 0]
     assert "last stop" in heads
 
 
 @needs_browser
 @pytest.mark.asyncio
-async def test_nothing_of_it_is_cut_and_paper_shows_the_marks(
-    run: Watching, tmp_path: Path
-) -> None:
+async def test_nothing_of_it_is_cut_and_paper_shows_the_marks(run: Watching, tmp_path: Path) -> None:
     """With every layer and every pane of features; the picture that is printed has what lies on top of the candles."""
     async with browser_tab(tmp_path / "profile") as tab:
         for width in (1440, 390):
             await tab.open(run.page, width, query="?trade=3")
-            await tab.value(
-                "document.querySelectorAll('#features input').forEach((b) => b.click())"
-            )
+            await tab.value("document.querySelectorAll('#features input').forEach((b) => b.click())")
             await asyncio.sleep(0.3)
             assert await tab.value("document.scrollingElement.scrollWidth") <= width
             assert await tab.value(CUT) == [], width
@@ -257,12 +252,7 @@ def happened(*rows: tuple[int, int, int, int, float, float, int]) -> Rows:
     events = np.zeros(len(rows), ORDER_EVENT)
     for place, (number, status, cause, kind, price, quantity, time_s) in enumerate(rows):
         event = events[place]
-        event["number"], event["status"], event["cause"], event["kind"] = (
-            number,
-            status,
-            cause,
-            kind,
-        )
+        event["number"], event["status"], event["cause"], event["kind"] = (number, status, cause, kind)
         event["price"], event["quantity"], event["time_ms"] = price, quantity, time_s * 1000
         event["sequence"], event["side"], event["tag"] = place + 1, -1, tag_code("t")
     return events
@@ -293,8 +283,11 @@ def test_an_order_rests_from_its_close_to_its_end_however_it_ends() -> None:
     assert rows.fill_price.tolist() == [105.0, 94.5, 0.0, 0.0]  # a part of the first was filled
     packed = pack_orders(events, np.zeros(0, FILL), ["AAA"])["AAA"]["resting"]
     assert sorted(packed["ends"]) == [
-        "cancelled: no position is left that it could reduce", "expired", "filled", "still working",
-    ]  # fmt: skip
+        "cancelled: no position is left that it could reduce",
+        "expired",
+        "filled",
+        "still working",
+    ]
     assert packed["tags"] == ["t"]
 
 
@@ -313,7 +306,7 @@ def test_a_stop_limit_is_drawn_at_its_trigger_and_then_at_its_limit() -> None:
     path = trails_of(events)
 
     assert rows.price.tolist() == [95.0, 110.0, 94.0]
-    assert (path.owner.tolist(), path.time_ms.tolist(), path.price.tolist()) == ([1], [120_000], [96.0])  # fmt: skip
+    assert (path.owner.tolist(), path.time_ms.tolist(), path.price.tolist()) == ([1], [120_000], [96.0])
 
 
 def filled(*rows: tuple[int, int, float, float, float]) -> Rows:
@@ -330,24 +323,26 @@ def filled(*rows: tuple[int, int, float, float, float]) -> Rows:
 def test_the_average_entry_moves_with_additions_and_stays_at_partial_exits() -> None:
     """2 at 100 and 1 at 106 are 3 at 102; 2 of them are sold; 1 at 102 and 1 at 110 are 2 at 106."""
     fills = filled(
-        (0, 1, 100.0, 2.0, 2.0), (0, 1, 106.0, 1.0, 3.0), (0, -1, 108.0, 2.0, 1.0),
-        (0, 1, 110.0, 1.0, 2.0), (0, -1, 111.0, 2.0, 0.0),
-        (1, -1, 100.0, 1.0, -1.0), (1, 1, 90.0, 1.0, 0.0),
-        (2, -1, 100.0, 1.0, -1.0), (2, -1, 98.0, 1.0, -2.0), (2, 1, 90.0, 2.0, 0.0),
-    )  # fmt: skip
+        (0, 1, 100.0, 2.0, 2.0),
+        (0, 1, 106.0, 1.0, 3.0),
+        (0, -1, 108.0, 2.0, 1.0),
+        (0, 1, 110.0, 1.0, 2.0),
+        (0, -1, 111.0, 2.0, 0.0),
+        (1, -1, 100.0, 1.0, -1.0),
+        (1, 1, 90.0, 1.0, 0.0),
+        (2, -1, 100.0, 1.0, -1.0),
+        (2, -1, 98.0, 1.0, -2.0),
+        (2, 1, 90.0, 2.0, 0.0),
+    )
     parts = parts_of(fills)
 
     assert parts["trade"].tolist() == [0] * 5 + [2] * 3
     assert parts["average"].tolist() == [100.0, 102.0, 102.0, 106.0, 106.0, 100.0, 99.0, 99.0]
 
 
-def test_of_too_many_the_newest_are_drawn_and_no_trade_in_part(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_of_too_many_the_newest_are_drawn_and_no_trade_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     fills = filled(*((n, s, 100.0, 1.0, max(s, 0)) for n in range(4) for s in (1, -1)))
-    events = happened(
-        *((0, working.MOVED, 0, working.POSITION_STOP, 90.0 + n, 1.0, n) for n in range(8))
-    )
+    events = happened(*((0, working.MOVED, 0, working.POSITION_STOP, 90.0 + n, 1.0, n) for n in range(8)))
     # Two moves within each trade: after its first fill, before its second.
     events["sequence"] = [20 * (n // 2) + 1 + n % 2 for n in range(8)]
     assert levels_of(events, fills).owner.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
@@ -387,9 +382,7 @@ async def test_why_it_did_nothing_stands_in_a_browser(tmp_path: Path) -> None:
             "[...document.querySelectorAll('#conditions td')].map((cell) => cell.textContent)"
         )
         rows = await tab.value("document.querySelectorAll('#conditions-newest tbody tr').length")
-        newest = await tab.value(
-            "document.querySelector('#conditions-newest tbody tr').textContent"
-        )
+        newest = await tab.value("document.querySelector('#conditions-newest tbody tr').textContent")
 
     assert tab.errors == []
     [(condition, n)] = result.summary["conditions"]["counts"].items()

@@ -165,7 +165,9 @@ def test_fewer_points_hide_no_drawdown() -> None:
 
 
 def test_a_curve_in_bitcoin_has_the_decimals_of_its_amounts() -> None:
-    marks = CurveColumns(time_ms=60_000 * np.arange(3), equity=np.array([500_000_010, 512_345_670, 499_999_990]))  # fmt: skip
+    marks = CurveColumns(
+        time_ms=60_000 * np.arange(3), equity=np.array([500_000_010, 512_345_670, 499_999_990])
+    )
 
     assert equity_curve(marks, {}, 0.5)["equity"] == [0.50000001, 0.51234567, 0.49999999]
 
@@ -222,8 +224,7 @@ def test_the_page_says_where_its_configuration_comes_from(tmp_path: Path) -> Non
     said, silent = (open_in_browser(tmp_path / f"{n}.html", tmp_path / n) for n in ("said", "not"))
 
     assert (
-        '<section id="origin" class="quiet"><p>By hand.</p><p>&lt;b&gt;papertape&lt;/b&gt; sweep</p>'
-        in said
+        '<section id="origin" class="quiet"><p>By hand.</p><p>&lt;b&gt;papertape&lt;/b&gt; sweep</p>' in said
     )
     assert re.search(r'<section id="origin"[^>]* hidden', silent)
 
@@ -232,7 +233,12 @@ def test_the_page_says_where_its_configuration_comes_from(tmp_path: Path) -> Non
 def test_a_browser_draws_what_inputs_are_worth_and_in_how_many_models(tmp_path: Path) -> None:
     def attempt(inputs: list[str], lower: float | None) -> dict[str, Any]:
         group = {"inputs": inputs, "value": 0.0021, "lower": lower, "upper": 0.0035}
-        return {"due_ms": 0, "outcome": "rejected", "record": {}, "gate": {"worth": {"rows": 1_234, "groups": [group]}}}  # fmt: skip
+        return {
+            "due_ms": 0,
+            "outcome": "rejected",
+            "record": {},
+            "gate": {"worth": {"rows": 1_234, "groups": [group]}},
+        }
 
     both = ["rsi_14", "mfi_14"]
     attempts = [attempt(both, 0.0004), attempt(["rsi_14"], 0.0004), attempt(both, None)]
@@ -263,9 +269,7 @@ def test_a_browser_draws_a_page_with_nothing_in_it(tmp_path: Path) -> None:
 
 @needs_browser
 @pytest.mark.asyncio
-async def test_nothing_is_cut_on_a_screen_on_a_phone_or_on_paper(
-    result: Result, tmp_path: Path
-) -> None:
+async def test_nothing_is_cut_on_a_screen_on_a_phone_or_on_paper(result: Result, tmp_path: Path) -> None:
     page = result.plot(tmp_path / "page.html")
 
     async with browser_tab(tmp_path / "profile") as tab:
@@ -283,17 +287,13 @@ async def test_nothing_is_cut_on_a_screen_on_a_phone_or_on_paper(
 
 @needs_browser
 @pytest.mark.asyncio
-async def test_ranges_and_zoom_decide_how_finely_candles_are_drawn(
-    result: Result, tmp_path: Path
-) -> None:
+async def test_ranges_and_zoom_decide_how_finely_candles_are_drawn(result: Result, tmp_path: Path) -> None:
     page = result.plot(tmp_path / "page.html")
 
     async with browser_tab(tmp_path / "profile") as tab:
         await tab.open(page, 1440)
         whole = await tab.value("document.getElementById('level').textContent")
-        names = await tab.value(
-            "[...document.querySelectorAll('#ranges button')].map((b) => b.textContent)"
-        )
+        names = await tab.value("[...document.querySelectorAll('#ranges button')].map((b) => b.textContent)")
         await tab.value("document.querySelectorAll('#ranges button')[1].click()")
         week = await tab.value("document.getElementById('level').textContent")
         legend = await tab.value("document.getElementById('legend').textContent")
@@ -316,9 +316,7 @@ async def test_ranges_and_zoom_decide_how_finely_candles_are_drawn(
 
 @needs_browser
 @pytest.mark.asyncio
-async def test_the_browser_itself_keeps_the_page_off_the_net(
-    result: Result, tmp_path: Path
-) -> None:
+async def test_the_browser_itself_keeps_the_page_off_the_net(result: Result, tmp_path: Path) -> None:
     """Whatever a page would ask for elsewhere, its own policy refuses."""
     page = result.plot(tmp_path / "page.html")
     async with browser_tab(tmp_path / "profile") as tab:

@@ -86,9 +86,7 @@ def compare(state: dict[str, Any], cut: Result, n: int, seen: dict[str, int]) ->
     assert state["last"]["close"] == pytest.approx(CANDLES["close"][n])
     compare_trades(state, cut, seen)
     compare_orders(state, cut, seen)
-    assert state["equity"]["equity"] == pytest.approx(
-        cut.marks["equity"][-1] / UNITS_PER_QUOTE, abs=1e-4
-    )
+    assert state["equity"]["equity"] == pytest.approx(cut.marks["equity"][-1] / UNITS_PER_QUOTE, abs=1e-4)
     for group, found in zip(GROUPS, state["structure"], strict=True):
         made = structure_of(cut.events, HOUR_MS)
         own = [name_of(kind)[0] == group for kind in made.kind.tolist()]
@@ -100,7 +98,7 @@ def compare(state: dict[str, Any], cut: Result, n: int, seen: dict[str, int]) ->
     packed = cut.features.pack(["TEST"], cut.candles)["TEST"]["columns"]
     for column in packed:
         is_known = "is_number" not in column or unpack_integers(column["is_number"])[-1] != 0
-        value = (column["first"] + unpack_integers(column["steps"]).sum()) / 10.0 ** column["decimals"]  # fmt: skip
+        value = (column["first"] + unpack_integers(column["steps"]).sum()) / 10.0 ** column["decimals"]
         shown = state["features"][column["name"]]
         assert shown == pytest.approx(value, abs=0.02) if is_known else shown is None
     assert len(packed) == len(state["features"]) > 2
@@ -113,11 +111,15 @@ def compare_trades(state: dict[str, Any], cut: Result, seen: dict[str, int]) -> 
     closed = cut.traded["exit_reason"] != "end of tape"
     exits = cut.traded["exit_time"].astype("datetime64[s]").astype(np.int64)
     expected = [
-        [number, int(exit_s) if is_closed else None, pytest.approx(pnl, rel=1e-8, abs=1e-9) if is_closed else None]
+        [
+            number,
+            int(exit_s) if is_closed else None,
+            pytest.approx(pnl, rel=1e-8, abs=1e-9) if is_closed else None,
+        ]
         for number, exit_s, pnl, is_closed in zip(
             cut.traded["number"].tolist(), exits, cut.traded["pnl"].tolist(), closed, strict=True
         )
-    ]  # fmt: skip
+    ]
     assert state["trades"] == expected
     assert state["drawn"] == [number for number, *_ in expected]
     position = cut.fills["position"][-1] if len(cut.fills) else 0.0
@@ -165,7 +167,7 @@ async def test_keys_step_and_a_candle_that_is_clicked_says_why(walk: Walk, tmp_p
         walked = [await steps_of(tab, key) for key in ("ArrowRight", "ArrowLeft", "End", "Home")]
         listed = await tab.value("document.getElementById('count').textContent")
         told = await tab.value("document.getElementById('why').textContent")
-        aria = await tab.value("document.getElementById('replay-slider').getAttribute('aria-valuetext')")  # fmt: skip
+        aria = await tab.value("document.getElementById('replay-slider').getAttribute('aria-valuetext')")
         ended = await steps_of(tab, "Escape")
         whole = await tab.value("CHARTS[0].all.length")
         hidden = await tab.value("document.getElementById('why').hidden")
@@ -241,9 +243,7 @@ def test_answers_of_kernels_are_what_was_decided(monkeypatch: pytest.MonkeyPatch
     assert (score[np.isfinite(score)] <= Confluence().confidence_threshold).any()
 
 
-def test_the_newest_is_kept_and_the_page_is_told_since_when(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_newest_is_kept_and_the_page_is_told_since_when(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "MOST_CLOSES", 10)
     lines = StepLines(["A", "B"])
     for hour in range(30):

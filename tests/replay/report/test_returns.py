@@ -15,8 +15,7 @@ HOUR_MS = 3_600_000
 def hourly(worth: list[float]) -> CurveColumns:
     """Return marks of every hour from 2023-12-30 01:00."""
     return CurveColumns(
-        time_ms=1_703_898_000_000 + HOUR_MS * np.arange(len(worth)),
-        equity=np.array(worth) * UNITS_PER_QUOTE,
+        time_ms=1_703_898_000_000 + HOUR_MS * np.arange(len(worth)), equity=np.array(worth) * UNITS_PER_QUOTE
     )
 
 
@@ -75,13 +74,8 @@ def test_the_curve_of_buy_and_hold_ends_where_the_metric_says() -> None:
     worth = np.full(50, 1_000.0 * UNITS_PER_QUOTE)
 
     drawn = equity_curve(
-        CurveColumns(time_ms=candles["open_ms"] + HOUR_MS, equity=worth),
-        {"X": candles},
-        1_000.0,
-        0.25,
+        CurveColumns(time_ms=candles["open_ms"] + HOUR_MS, equity=worth), {"X": candles}, 1_000.0, 0.25
     )
 
     assert drawn["hold"][-1] == 1_250.0
-    assert drawn["hold"][10] / drawn["hold"][-1] == pytest.approx(
-        candles["close"][10] / candles["close"][-1]
-    )
+    assert drawn["hold"][10] / drawn["hold"][-1] == pytest.approx(candles["close"][10] / candles["close"][-1])

@@ -9,13 +9,7 @@ import pytest
 from papertape.engine.features.smc import EVENT, SmartMoney
 from papertape.engine.features.smc import events as e
 from papertape.engine.jit import Rows
-from papertape.replay.report.structure import (
-    GROUPS,
-    left_out,
-    name_of,
-    pack_structure,
-    structure_of,
-)
+from papertape.replay.report.structure import GROUPS, left_out, name_of, pack_structure, structure_of
 from tests.support.helpers import random_candles
 from tests.support.packed import unpack_integers
 
@@ -74,10 +68,7 @@ def test_a_block_ends_when_it_is_mitigated(events: Rows) -> None:
     for row, item in zip(blocks, items, strict=True):
         end = ends.get((int(row["bar"]), int(row["scale"]), int(row["side"])), -1)
         assert item.ended_ms == (end if end >= item.known_ms else -1)
-        assert (item.top, item.bottom) == (
-            max(row["top"], row["bottom"]),
-            min(row["top"], row["bottom"]),
-        )
+        assert (item.top, item.bottom) == (max(row["top"], row["bottom"]), min(row["top"], row["bottom"]))
     assert sum(item.ended_ms > 0 for item in items) > len(items) // 2
 
 
@@ -87,7 +78,7 @@ def test_packed_columns_hold_the_items(events: Rows) -> None:
     packed = pack_structure(events, HOUR_MS)
 
     assert packed is not None
-    column = {name: unpack_integers(packed[name]) for name, text in packed.items() if isinstance(text, str)}  # fmt: skip
+    column = {name: unpack_integers(packed[name]) for name, text in packed.items() if isinstance(text, str)}
     unit = 10.0 ** packed["decimals"]
     assert [GROUPS[group] for group in column["group"]] == [item.group for item in items]
     assert [packed["labels"][label] for label in column["label"]] == [item.label for item in items]
@@ -138,17 +129,13 @@ def test_every_zone_ends_as_a_search_row_by_row_says(events: Rows) -> None:
     }
     own = events[(events["scale"] != e.SCALE_HTF) & (events["timeframe_ms"] == HOUR_MS)]
     times = {
-        (int(row["kind"]), int(row["bar"]), int(row["scale"]), int(row["side"])): int(
-            row["known_ms"]
-        )
+        (int(row["kind"]), int(row["bar"]), int(row["scale"]), int(row["side"])): int(row["known_ms"])
         for row in own
     }
     found = structure_of(events, HOUR_MS)
     begun = own[np.isin(own["kind"], np.unique(found.kind))]
 
     for row, kind, ended_ms in zip(begun, found.kind, found.ended_ms, strict=True):
-        keys = [
-            (end, row["bar"], row["scale"], row["side"]) for end in ends.get(name_of(kind)[1], ())
-        ]
+        keys = [(end, row["bar"], row["scale"], row["side"]) for end in ends.get(name_of(kind)[1], ())]
         known = [times[key] for key in keys if key in times and times[key] >= row["known_ms"]]
         assert ended_ms == min(known, default=-1)

@@ -154,14 +154,7 @@ def hour_of_day(candles: pd.DataFrame) -> np.ndarray:
     return candles.index.hour.to_numpy()
 
 
-HONEST = (
-    trailing_mean,
-    expanding_z_score,
-    confirmed_swings,
-    yesterday,
-    with_constants,
-    hour_of_day,
-)
+HONEST = (trailing_mean, expanding_z_score, confirmed_swings, yesterday, with_constants, hour_of_day)
 
 
 class Honest:

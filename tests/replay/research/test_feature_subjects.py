@@ -123,7 +123,7 @@ def cached(candles: Any) -> Any:
         (cached, "it changed .*SEEN, which no snapshot finds"),
     ],
     ids=lambda value: getattr(value, "name", ""),
-)  # fmt: skip
+)
 def test_what_keeps_or_reads_more_than_it_declares_is_refused(feature: Any, message: str) -> None:
     with pytest.raises(StrategyError, match=message):
         proof_of(feature)

@@ -7,12 +7,7 @@ import pytest
 import scipy.stats
 
 from papertape.engine.model.gate.gate import GateOptions
-from papertape.replay.research.gate_study import (
-    NOISES,
-    GateStudyOptions,
-    chance_of_more,
-    gate_study,
-)
+from papertape.replay.research.gate_study import NOISES, GateStudyOptions, chance_of_more, gate_study
 from papertape.replay.research.planted import planted_edge
 
 
@@ -23,9 +18,7 @@ def test_chance_of_more_is_the_binomial_tail(count: int, runs: int, rate: float)
 
 
 @pytest.mark.parametrize("accuracy", [0.55, 0.65])
-def test_a_planted_edge_has_the_accuracy_that_it_says_and_true_probabilities(
-    accuracy: float,
-) -> None:
+def test_a_planted_edge_has_the_accuracy_that_it_says_and_true_probabilities(accuracy: float) -> None:
     n, horizon = 200_000, 12
     found = planted_edge(np.random.default_rng(2), n, horizon, accuracy)
     p, y = found.probability, found.outcomes
@@ -40,8 +33,7 @@ def test_a_planted_edge_has_the_accuracy_that_it_says_and_true_probabilities(
 def test_noise_is_refused_and_a_strong_edge_is_not() -> None:
     rows = list(
         gate_study(
-            GateStudyOptions(runs=40, rows=480, horizon_bars=6, accuracies=(0.7,)),
-            GateOptions(resamples=200),
+            GateStudyOptions(runs=40, rows=480, horizon_bars=6, accuracies=(0.7,)), GateOptions(resamples=200)
         )
     )
 

@@ -98,9 +98,7 @@ def test_honest_strategy_passes_and_one_that_looks_past_its_view_does_not() -> N
 
 
 @pytest.mark.parametrize("kind", leaks.ORDERS, ids=lambda k: k.__name__)
-def test_an_order_that_knows_the_next_candle_is_found_though_it_never_fills(
-    kind: type[object],
-) -> None:
+def test_an_order_that_knows_the_next_candle_is_found_though_it_never_fills(kind: type[object]) -> None:
     proof = strategy_proof(kind)
 
     assert proof.leak is not None
@@ -258,9 +256,7 @@ def test_what_is_no_function_of_candles_is_not_called(path: str) -> None:
         prove("x", feature_subject(path, HOUR_MS), CANDLES)
 
 
-def test_error_of_a_function_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_error_of_a_function_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fails_at_once.py").write_text("def f(candles):\n    return candles['clothes']\n")
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -270,7 +266,9 @@ def test_error_of_a_function_is_one_sentence(
 
 def test_fills_are_compared_where_they_are_known() -> None:
     """What filled at an open is a statement of that open, what a bracket filled one of the close; both are there."""
-    said = strategy_subject(lambda: EngineSpec([Market("X", is_perpetual=True)], leaks.Honest(), "1h", "1h"))(CANDLES)  # fmt: skip
+    said = strategy_subject(lambda: EngineSpec([Market("X", is_perpetual=True)], leaks.Honest(), "1h", "1h"))(
+        CANDLES
+    )
     opened, closed = said["fill at an open.price"], said["fill of a bracket.price"]
 
     assert len(opened[1]) > 5

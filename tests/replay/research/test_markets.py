@@ -85,9 +85,7 @@ def test_drawn_markets_move_as_their_source_did(pair: list[Tape]) -> None:
                 kept = clustering(source[index], lag) * (1.0 - 1.0 / block) ** lag
                 assert clustering(found[index], lag) == pytest.approx(kept, abs=0.05)
         # Drawn apart, the same symbols share a day in twelve by chance: it is the joint draw that keeps them together.
-        other = drawn_market(
-            market, block_places(market, block, np.random.default_rng([2, number]))
-        )
+        other = drawn_market(market, block_places(market, block, np.random.default_rng([2, number])))
         assert abs(correlation(*shared([drawn[0], other[1]]))) < 0.3
 
 
@@ -136,9 +134,7 @@ def test_noise_moves_levels_and_not_returns(pair: list[Tape]) -> None:
         moved = np.log(candles["close"] / before["close"]) / np.log(before["high"] / before["low"])
         assert moved.std() == pytest.approx(0.3, rel=0.05)
         assert abs(correlation(moved[1:], moved[:-1])) < 0.05  # none stays for the next
-        np.testing.assert_allclose(
-            candles["open"][1:4_000], candles["close"][: 4_000 - 1], rtol=1e-9
-        )
+        np.testing.assert_allclose(candles["open"][1:4_000], candles["close"][: 4_000 - 1], rtol=1e-9)
         assert (candles["high"] >= np.maximum(candles["open"], candles["close"])).all()
         assert (candles["low"] <= np.minimum(candles["open"], candles["close"])).all()
 
@@ -154,8 +150,9 @@ def test_funding_comes_with_its_stretch(tmp_path: Path) -> None:
     ]
     (tmp_path / "rates.csv").write_text("\n".join(["funding_time,funding_rate,mark_price", *lines]))
     config = make_config(
-        {"data": {"funding": {"SYNTH": str(tmp_path / "rates.csv")}}, "strategy": {"name": "ema_cross"}}, "test"
-    )  # fmt: skip
+        {"data": {"funding": {"SYNTH": str(tmp_path / "rates.csv")}}, "strategy": {"name": "ema_cross"}},
+        "test",
+    )
     plan = market_plan(config, [tape], PathOptions(block=3.0))
     places = block_places(plan.market, 72.0, np.random.default_rng(4))
 
@@ -187,7 +184,7 @@ def test_one_seed_is_one_digest_for_any_workers(hours: Tape) -> None:
 
     assert one.digest == three.digest != other.digest
     kinds = {kind.name: kind for kind in one.kinds}
-    assert [len(kinds[name].paths.total) for name in (MARKETS, "noise on candles", "delays")] == [6, 6, 2]  # fmt: skip
+    assert [len(kinds[name].paths.total) for name in (MARKETS, "noise on candles", "delays")] == [6, 6, 2]
     assert one.table.groupby("kind")["is_synthetic"].all().to_dict()[MARKETS]
     assert not kinds["delays"].is_synthetic
     # The first markets are the same however many follow.
@@ -206,18 +203,18 @@ def test_a_delay_is_a_replay_with_that_latency(hours: Tape, tmp_path: Path, insi
 
     told = inside(
         "montecarlo", "run.toml", "--markets", "3", "--delay", "2", "--paths", "50", "--json", cwd=tmp_path
-    )  # fmt: skip
-    shown = inside(
-        "montecarlo", "run.toml", "--markets", "3", "--delay", "2", "--paths", "50", cwd=tmp_path
     )
+    shown = inside("montecarlo", "run.toml", "--markets", "3", "--delay", "2", "--paths", "50", cwd=tmp_path)
 
     assert told.returncode == shown.returncode == 0
     values = json.loads(told.stdout)
     by_kind = {row["kind"]: row for row in values["kinds"]}
     later = [
-        backtest(hours, strategy="ema_cross", account={"sizing": "all_in", "latency_bars": n}, **QUIET).metrics["total_return"]
+        backtest(
+            hours, strategy="ema_cross", account={"sizing": "all_in", "latency_bars": n}, **QUIET
+        ).metrics["total_return"]
         for n in (1, 2)
-    ]  # fmt: skip
+    ]
     expected = np.quantile(later, [0.05, 0.5, 0.95])
     assert by_kind["delays"]["total"] == pytest.approx(list(expected), rel=1e-9)
     assert by_kind[MARKETS]["is_synthetic"]
@@ -255,15 +252,11 @@ def test_trades_stand_among_placebos_with_their_own_sizes_and_costs(hours: Tape)
 
     (leg,) = placed_trades(result.trades, [hours])
     assert len(leg.held) == result.metrics["trades"]
-    np.testing.assert_array_equal(
-        np.sign(leg.weight), np.where(result.trades["side"] == "long", 1, -1)
-    )
+    np.testing.assert_array_equal(np.sign(leg.weight), np.where(result.trades["side"] == "long", 1, -1))
     # One after the other, all in: together they are the account, and each spans the candles that lie between its times.
     assert found.placebo is not None
     assert found.placebo.own == pytest.approx(result.metrics["total_return"], rel=1e-9)
-    hours_held = (
-        result.trades["exit_time"] - result.trades["entry_time"]
-    ).dt.total_seconds() / 3_600
+    hours_held = (result.trades["exit_time"] - result.trades["entry_time"]).dt.total_seconds() / 3_600
     np.testing.assert_array_equal(leg.held, np.maximum(hours_held, 1))
     assert found.to_json()["placebo"]["draws"] == 300
     assert found.placebo.low < found.placebo.middle < found.placebo.high
@@ -289,11 +282,14 @@ def test_models_on_paths_are_none_those_of_the_run_or_their_own(
 
     monkeypatch.setattr(learning_pass, "run_walk", counted)
     given: dict[str, Any] = {
-        "data": trending(1_500), "model": "logistic", "retrain_every": "15d", "use_smc": False,
+        "data": trending(1_500),
+        "model": "logistic",
+        "retrain_every": "15d",
+        "use_smc": False,
         "learning": {**LEARNING, "window_days": 20, "gate_days": 10, "policy": "newest"},
         "signals": {"model_features": ["log_return_1", "rsi_14"]},
         "report": {"sensitivity": False, "random_draws": 0},
-    }  # fmt: skip
+    }
     later = {"account": {"latency_bars": 1}}
     run = backtest(**given)
     own = [
@@ -311,13 +307,9 @@ def test_models_on_paths_are_none_those_of_the_run_or_their_own(
     for training, times in (("none", 0), ("run", 1), ("anew", 3)):
         trained.write_text("")
 
-        found = montecarlo(
-            **given, paths=10, markets=1, noise=0, delay=1, workers=1, training=training
-        )
+        found = montecarlo(**given, paths=10, markets=1, noise=0, delay=1, workers=1, training=training)
 
         assert len(trained.read_text()) == times
         total = expected[training].metrics["total_return"]
         assert found.kinds[-1].paths.total == pytest.approx([total], rel=1e-9)
-        assert [word for word in said.values() if any(word in note for note in found.notes)] == [
-            said[times]
-        ]
+        assert [word for word in said.values() if any(word in note for note in found.notes)] == [said[times]]

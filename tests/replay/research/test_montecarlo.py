@@ -13,12 +13,7 @@ from papertape.engine.performance import paths as drawn
 from papertape.engine.performance.daily import daily_returns
 from papertape.engine.performance.drawdown import falls_of
 from papertape.replay.backtesting.result import Result
-from papertape.replay.research.montecarlo.draws import (
-    PathOptions,
-    draw_paths,
-    read_source,
-    source_of,
-)
+from papertape.replay.research.montecarlo.draws import PathOptions, draw_paths, read_source, source_of
 from papertape.replay.tapes.synthetic import synthesize
 from tests.support.commands import Inside
 
@@ -50,8 +45,7 @@ def test_a_path_went_through_what_its_equity_says() -> None:
         assert total == pytest.approx(equity[-1] - 1.0, rel=1e-12)
         assert drawdown == pytest.approx(falls_of(equity).deepest[0].depth, rel=1e-12)
         below = "".join(
-            "x" if e < p else " "
-            for e, p in zip(equity, np.maximum.accumulate(equity), strict=True)
+            "x" if e < p else " " for e, p in zip(equity, np.maximum.accumulate(equity), strict=True)
         )
         assert underwater == max(map(len, below.split()), default=0)
         assert ruined == (equity.min() <= 0.7)
@@ -119,17 +113,24 @@ def test_a_seed_is_a_digest_and_a_folder_is_its_result(
 
 
 @pytest.mark.parametrize(
-    "more", [{"ruin": 1.0}, {"skip": 0.0}, {"costs": 0.0}, {"costs": float("nan")}, {"paths": 0}, {"paths": 10**9}, {"seed": -1}]
-)  # fmt: skip
+    "more",
+    [
+        {"ruin": 1.0},
+        {"skip": 0.0},
+        {"costs": 0.0},
+        {"costs": float("nan")},
+        {"paths": 0},
+        {"paths": 10**9},
+        {"seed": -1},
+    ],
+)
 def test_options_that_mean_nothing_are_refused(result: Result, more: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         montecarlo(result, **more)
 
 
 def test_too_little_and_damage_are_said(result: Result, tmp_path: Path) -> None:
-    short = backtest(
-        synthesize("regimes", 60, "1h", seed=5, symbol="SYNTH"), strategy="ema_cross", **QUIET
-    )
+    short = backtest(synthesize("regimes", 60, "1h", seed=5, symbol="SYNTH"), strategy="ema_cross", **QUIET)
 
     found = montecarlo(short)
 

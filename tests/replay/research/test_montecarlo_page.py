@@ -124,18 +124,14 @@ def test_the_run_itself_is_what_its_metrics_say(found: MonteCarlo) -> None:
 
 
 def test_nothing_drawn_is_no_page(found: MonteCarlo, tmp_path: Path) -> None:
-    assert (
-        write_montecarlo(tmp_path, MonteCarlo("x", found.options, [], {"delays": "none"})) is None
-    )
+    assert write_montecarlo(tmp_path, MonteCarlo("x", found.options, [], {"delays": "none"})) is None
     assert list(tmp_path.iterdir()) == []
 
 
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.asyncio
-async def test_page_is_drawn_narrow_and_wide_and_asks_nobody(
-    found: MonteCarlo, tmp_path: Path
-) -> None:
+async def test_page_is_drawn_narrow_and_wide_and_asks_nobody(found: MonteCarlo, tmp_path: Path) -> None:
     page = write_montecarlo(tmp_path / "out", found)
     assert page is not None
     async with browser_tab(tmp_path / "profile") as tab:
@@ -155,8 +151,6 @@ async def test_page_is_drawn_narrow_and_wide_and_asks_nobody(
             every = np.append(kind.fan.bands, kind.fan.own[None, :], axis=0) - 1.0
             low, high = min(0.0, every.min()), max(0.0, every.max())
             value = low + (306.0 - y) / 296.0 * (high - low)
-            assert value == pytest.approx(
-                np.median(kind.paths.total), abs=0.06 * (high - low) / 296
-            )
+            assert value == pytest.approx(np.median(kind.paths.total), abs=0.06 * (high - low) / 296)
         assert tab.errors == []
         assert all(url.startswith("file:") for url in tab.requests)

@@ -22,26 +22,19 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("n_trials", "slices", "edge"), [(9, 6, 0.0), (20, 10, 0.0), (20, 10, 0.003)]
-)
+@pytest.mark.parametrize(("n_trials", "slices", "edge"), [(9, 6, 0.0), (20, 10, 0.0), (20, 10, 0.003)])
 def test_overfitting_is_that_of_purgedcv(n_trials: int, slices: int, edge: float) -> None:
     from purgedcv import probability_of_backtest_overfitting
 
     returns = drawn(slices * 30, n_trials, edge)
 
-    found, theirs = (
-        overfitting(returns, slices),
-        probability_of_backtest_overfitting(returns.T, slices),
-    )
+    found, theirs = (overfitting(returns, slices), probability_of_backtest_overfitting(returns.T, slices))
 
     assert found is not None
     before, after = theirs.is_oos_performance.T
     # A logit of 0, which 9 trials can have, counts here as in the source, and not there.
     assert found.probability == np.mean(theirs.logits < 1e-12)
-    assert found[1:] == pytest.approx(
-        (np.mean(after - before), np.mean(after < 0.0), theirs.n_combos)
-    )
+    assert found[1:] == pytest.approx((np.mean(after - before), np.mean(after < 0.0), theirs.n_combos))
 
 
 @pytest.mark.parametrize("trials", [2, 84, 100_000])
@@ -93,9 +86,7 @@ def test_windows_of_a_walk_forward_are_those_of_skfolio(purge: int, is_anchored:
         )
         for one in windows
     ]
-    assert ours == [
-        (seen.tolist(), tried.tolist()) for seen, tried in theirs.split(np.zeros((500, 1)))
-    ]
+    assert ours == [(seen.tolist(), tried.tolist()) for seen, tried in theirs.split(np.zeros((500, 1)))]
     assert len(ours) == (500 - 90 - purge) // 24
 
 

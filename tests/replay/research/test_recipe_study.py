@@ -8,9 +8,7 @@ from papertape.replay.research.recipe_study import MUSTS, NOISES, RecipeStudyOpt
 
 
 def test_an_edge_passes_and_noise_does_not() -> None:
-    rows = list(
-        recipe_study(RecipeStudyOptions(runs=10, years=0.5, accuracies=(0.6,), ends=(0.6,)))
-    )
+    rows = list(recipe_study(RecipeStudyOptions(runs=10, years=0.5, accuracies=(0.6,), ends=(0.6,))))
 
     assert [row.case for row in rows] == [*NOISES, "edge", "edge ends"]
     assert all(row.is_fine for row in rows)

@@ -33,7 +33,7 @@ from tests.support.helpers import START_MS, make_candles
 def series(kind: int, time_ms: FloatArray, values: FloatArray) -> SeriesFile:
     """Return a series without gaps, each value known at its time."""
     step = int(time_ms[1] - time_ms[0])
-    return SeriesFile(kind, "planted.csv", "", time_ms.astype(np.int64), values, None, None, step, ())  # fmt: skip
+    return SeriesFile(kind, "planted.csv", "", time_ms.astype(np.int64), values, None, None, step, ())
 
 
 def ratio_lane(candles: Rows, values: FloatArray) -> SeriesLane:
@@ -138,17 +138,22 @@ def test_a_planted_series_adds_something_and_one_of_chance_does_not() -> None:
     found = {one["series"]: one for one in verdicts(table, options)}
     assert [one["tests"] for one in found.values()] == [4, 4]
     assert found["long_short_ratio"]["after_costs"] > 0
-    assert (found["long_short_ratio"]["best"]["reading"], found["long_short_ratio"]["best"]["side"]) == ("high", "short")  # fmt: skip
+    assert (found["long_short_ratio"]["best"]["reading"], found["long_short_ratio"]["best"]["side"]) == (
+        "high",
+        "short",
+    )
     assert found["funding"]["after_costs"] == found["funding"]["discoveries"] == 0
     told = [verdict_sentence(one, options.cost_bps) for one in found.values()]
-    assert told[0].startswith("X 1h funding: adds nothing after costs of 10 bps in 4 tests, none of which")  # fmt: skip
+    assert told[0].startswith("X 1h funding: adds nothing after costs of 10 bps in 4 tests, none of which")
     assert told[1].startswith("X 1h long_short_ratio: adds something after costs of 10 bps in ")
     section = series_section(table, options)
     assert section["summary"]["tested"] == 8
     assert section["summary"]["discoveries_after_costs"] == found["long_short_ratio"]["after_costs"]
 
     # The same once more, from its definition: mean log returns after arrivals, as shorts, beside those after any candle.
-    row = table[(table["scale"] == "high") & (table["horizon_bars"] == 4) & (table["kind"] == "long_short_ratio")].iloc[0]  # fmt: skip
+    row = table[
+        (table["scale"] == "high") & (table["horizon_bars"] == 4) & (table["kind"] == "long_short_ratio")
+    ].iloc[0]
     charged = {int(t): float(r) for t, r in zip(closes[7::8], chance, strict=True)}
     opens, lasts, n = candles["open"], candles["close"], len(candles)
     held: dict[int, float] = {}

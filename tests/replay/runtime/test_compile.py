@@ -138,9 +138,7 @@ def test_without_other_processes_the_engine_compiles_the_rest_by_itself(
     assert compiled == ["features"]
 
 
-def test_other_processes_are_for_what_is_needed_and_not_on_disk(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_other_processes_are_for_what_is_needed_and_not_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[list[str], bool]] = []
     stored: set[Any] = set()
 
@@ -185,9 +183,7 @@ def test_what_is_compiled_ahead_is_what_an_engine_asks_for() -> None:
 
 
 @pytest.mark.slow  # by default tests/engine/jit/test_dispatch.py compiles into a folder of its own
-def test_of_two_cold_starts_at_once_one_compiles_and_a_copy_of_the_sources_reads(
-    tmp_path: Path,
-) -> None:
+def test_of_two_cold_starts_at_once_one_compiles_and_a_copy_of_the_sources_reads(tmp_path: Path) -> None:
     copy = shutil.copytree(ROOT / "deploy" / "package", tmp_path / "copy")
     one, two = start(ONE_KERNEL, tmp_path), start(ONE_KERNEL, tmp_path)
     first, second = json.loads(finish(one)), json.loads(finish(two))

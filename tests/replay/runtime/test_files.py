@@ -15,9 +15,7 @@ from papertape.replay.runtime.files import whole_folder, write_whole
 
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
-def test_a_file_has_the_mode_that_the_process_gives_new_ones(
-    tmp_path: Path, mask: int, mode: int
-) -> None:
+def test_a_file_has_the_mode_that_the_process_gives_new_ones(tmp_path: Path, mask: int, mode: int) -> None:
     before = os.umask(mask)
     try:
         write_whole(tmp_path / "a" / "b", lambda file: file.write(b"1"))
@@ -60,7 +58,7 @@ def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) ->
         file.write(b"new")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(DataError, match="a: cannot be written: no space left on device; nothing was changed"):  # fmt: skip
+    with pytest.raises(DataError, match="a: cannot be written: no space left on device; nothing was changed"):
         write_whole(path, fail)
     with pytest.raises(DataError, match="cannot be written"):
         write_whole(path / "b", lambda file: file.write(b"1"))  # below a file
@@ -124,9 +122,7 @@ def test_a_kill_while_a_folder_is_written_leaves_the_old_one_or_the_new(
     assert held_in(folder) == {"new"}
 
 
-def test_a_folder_that_somebody_writes_now_is_not_taken_for_one_that_was_left(
-    tmp_path: Path,
-) -> None:
+def test_a_folder_that_somebody_writes_now_is_not_taken_for_one_that_was_left(tmp_path: Path) -> None:
     folder = tmp_path / "a"
 
     with whole_folder(folder) as new:
@@ -139,9 +135,7 @@ def test_a_folder_that_somebody_writes_now_is_not_taken_for_one_that_was_left(
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_only_what_was_written_to_have_the_same_name_is_taken_for_what_was_left(
-    tmp_path: Path,
-) -> None:
+def test_only_what_was_written_to_have_the_same_name_is_taken_for_what_was_left(tmp_path: Path) -> None:
     """Of `a.b` the only whole ones may lie beside its name; a folder of a user's own is nobody's."""
     others = {tmp_path / name for name in (".a.b.0123abcd.tmp", ".a.of-monday.tmp")}
     left = tmp_path / ".a.0123abcd.tmp"

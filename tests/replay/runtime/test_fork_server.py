@@ -67,11 +67,9 @@ def fails(error: BaseException) -> Callable[..., Any]:
     return raise_it
 
 
-@pytest.mark.parametrize(("error", "kind"), [(DataError("no"), DataError), (ValueError("x"), ConfigError)])  # fmt: skip
+@pytest.mark.parametrize(("error", "kind"), [(DataError("no"), DataError), (ValueError("x"), ConfigError)])
 @pytest.mark.parametrize("where", ["begin", "work"])
-def test_errors_come_back_and_the_server_goes_on(
-    where: str, error: Exception, kind: type[Exception]
-) -> None:
+def test_errors_come_back_and_the_server_goes_on(where: str, error: Exception, kind: type[Exception]) -> None:
     parts = (fails(error), work) if where == "begin" else (begin, fails(error))
 
     with contextlib.closing(ForkServer(*parts)) as server:
@@ -186,9 +184,7 @@ def another_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("another_thread")
-def test_an_interrupt_while_a_copy_begins_leaves_none_behind(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_interrupt_while_a_copy_begins_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     fork, begun = os.fork, []
 
     def interrupted() -> int:

@@ -8,13 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from papertape.replay.runtime.process import (
-    PARENT,
-    child_environment,
-    command_of,
-    how_it_ended,
-    main,
-)
+from papertape.replay.runtime.process import PARENT, child_environment, command_of, how_it_ended, main
 
 CHILDREN = (
     "papertape.replay.learning.jobs.worker",
@@ -47,10 +41,10 @@ def test_a_child_whose_parent_is_gone_ends_and_says_so(module: str, tmp_path: Pa
     assert found.stderr.strip().splitlines()[-1] == told
 
 
-@pytest.mark.parametrize("parent", [str(os.getpid()), None, "", "not a number"], ids=["own", "none", "empty", "no number"])  # fmt: skip
-def test_a_child_of_whoever_started_it_goes_on_and_so_does_one_started_by_hand(
-    parent: str | None,
-) -> None:
+@pytest.mark.parametrize(
+    "parent", [str(os.getpid()), None, "", "not a number"], ids=["own", "none", "empty", "no number"]
+)
+def test_a_child_of_whoever_started_it_goes_on_and_so_does_one_started_by_hand(parent: str | None) -> None:
     assert run("-c", WAITS, parent=parent).stdout == "goes on\n"
 
 
@@ -68,9 +62,7 @@ def test_the_end_of_a_process_is_told_in_words(code: int, told: str) -> None:
     assert how_it_ended(code) == told
 
 
-@pytest.mark.parametrize(
-    "source", ["main = lambda folder: len(folder.name)", "raise SystemExit(5)"]
-)
+@pytest.mark.parametrize("source", ["main = lambda folder: len(folder.name)", "raise SystemExit(5)"])
 def test_a_worker_is_loaded_without_a_look_for_garbage(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,9 +39,7 @@ def test_a_result_comes_back_and_an_error_is_raised() -> None:
 
 
 def test_an_interrupt_that_was_dropped_is_raised_again() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", DROPPED], capture_output=True, text=True, timeout=15
-    )
+    ended = subprocess.run([sys.executable, "-c", DROPPED], capture_output=True, text=True, timeout=15)
 
     assert "dropped" in ended.stdout
     assert ended.stderr.rstrip().endswith("KeyboardInterrupt")

@@ -80,9 +80,7 @@ async def test_the_process_makes_the_model_that_is_made_here(tmp_path: Path) -> 
         ("greedy", "training needs more than 2,048 MB"),
     ],
 )
-async def test_a_process_that_misbehaves_is_a_failed_attempt(
-    tmp_path: Path, how: str, said: str
-) -> None:
+async def test_a_process_that_misbehaves_is_a_failed_attempt(tmp_path: Path, how: str, said: str) -> None:
     found = await attempted(tmp_path, how, settings={"memory_limit_mb": 2048})
 
     assert found.outcome == "failed"
@@ -153,11 +151,7 @@ print(found.outcome, len(found.artefact), found.reason)
 """
 
     done = subprocess.run(
-        [*alone, sys.executable, "-c", program],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
+        [*alone, sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
 
     here = challenge(planted_rows(), due_times()[0], quick_settings(), None, train_model)
@@ -225,9 +219,7 @@ def test_lines_come_out_of_any_chunks_and_long_ones_are_left_out() -> None:
     for size in (1, 7, 4096, len(text)):
         lines = Lines()
         found = [
-            line
-            for first in range(0, len(text), size)
-            for line in lines.feed(text[first : first + size])
+            line for first in range(0, len(text), size) for line in lines.feed(text[first : first + size])
         ]
 
         assert found == [b"one", b"two", b""]
@@ -257,11 +249,7 @@ assert attempts[0]["kind"] == "cnn_lstm"
 assert "torch" not in sys.modules, "trained"
 """
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
+        [sys.executable, "-W", "error", "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=240
     )
 
     assert done.returncode == 0, done.stderr

@@ -22,9 +22,7 @@ OPEN_MS = NOW_MS // MINUTE_MS * MINUTE_MS
 PRICES = ["open", "high", "low", "close", "volume"]
 
 
-def with_binance(
-    body: Callable[[BinanceServer, CcxtHistory], Awaitable[Any]], **options: Any
-) -> Any:
+def with_binance(body: Callable[[BinanceServer, CcxtHistory], Awaitable[Any]], **options: Any) -> Any:
     """Run a test's body with ccxt's binance, pointed at a loopback server."""
 
     async def main() -> Any:
@@ -72,9 +70,7 @@ def test_a_venue_that_gives_less_than_it_says_still_gives_everything() -> None:
 
 def test_the_forming_candle_comes_when_asked_for() -> None:
     async def body(server: BinanceServer, history: CcxtHistory) -> Rows:
-        return await history.candles(
-            "BTC/USDT", "1m", OPEN_MS - MINUTE_MS, NOW_MS, include_forming=True
-        )
+        return await history.candles("BTC/USDT", "1m", OPEN_MS - MINUTE_MS, NOW_MS, include_forming=True)
 
     before, forming = told(with_binance(body))
 
@@ -103,9 +99,7 @@ def test_network_trouble_is_asked_again_and_a_refusal_is_not() -> None:
     async def body(server: BinanceServer, history: CcxtHistory) -> int:
         server.refuse = lambda _path: answers.pop(0) if answers else None
         rows = await history.candles("BTC/USDT", "1m", OPEN_MS - 5 * MINUTE_MS, NOW_MS)
-        server.refuse = lambda _path: web.Response(
-            status=400, text=bad, content_type="application/json"
-        )
+        server.refuse = lambda _path: web.Response(status=400, text=bad, content_type="application/json")
         before = len(server.requests)
         with pytest.raises(RestRefused, match=r"binance fetch_ohlcv: .*Invalid symbol"):
             await history.candles("BTC/USDT", "1m", OPEN_MS - 5 * MINUTE_MS, NOW_MS)
@@ -157,9 +151,7 @@ def ask(answer: Callable[[int, int, int], list[Any]], bars: int) -> tuple[Rows, 
 
 def test_invented_future_and_unfinished_rows_are_never_taken() -> None:
     def answer(since: int, limit: int, until: int) -> list[Any]:
-        return [
-            [t, *bar_of(t)] for t in range(OPEN_MS - 2 * MINUTE_MS, OPEN_MS + HOUR_MS, MINUTE_MS)
-        ]
+        return [[t, *bar_of(t)] for t in range(OPEN_MS - 2 * MINUTE_MS, OPEN_MS + HOUR_MS, MINUTE_MS)]
 
     rows, counts = ask(answer, 2)
 
@@ -223,8 +215,15 @@ def test_an_unknown_venue_is_refused_with_the_nearest_name() -> None:
 def market(unified: str, native: str, kind: str) -> dict[str, Any]:
     base, _, rest = unified.partition("/")
     quote, _, settle = rest.partition(":")
-    return {"symbol": unified, "id": native, "base": base, "quote": quote, "spot": kind == "spot",
-            "swap": kind != "spot", "linear": bool(settle) and settle == quote}  # fmt: skip
+    return {
+        "symbol": unified,
+        "id": native,
+        "base": base,
+        "quote": quote,
+        "spot": kind == "spot",
+        "swap": kind != "spot",
+        "linear": bool(settle) and settle == quote,
+    }
 
 
 class Markets:
@@ -245,8 +244,7 @@ def test_markets_are_found_by_any_of_their_names() -> None:
     )
 
     found = {
-        name: find_market(venue, name)[:4]
-        for name in ("BTC/USDT", "BTCUSDT", "BTC-USDT-SWAP", "BTC/USD:BTC")
+        name: find_market(venue, name)[:4] for name in ("BTC/USDT", "BTCUSDT", "BTC-USDT-SWAP", "BTC/USD:BTC")
     }
 
     spot = ("BTC/USDT", "BTC-USDT", "okx-spot", "spot")
@@ -284,8 +282,17 @@ def test_the_library_still_has_the_classes_that_errors_are_told_apart_by() -> No
 
 def gate_frame(channel: str) -> dict[str, Any]:
     """Return a candle's frame as Gate's documentation shows it, with a base amount added where it says `a`."""
-    candle = {"t": "1606292580", "v": "2362.32035", "c": "19128.1", "h": "19128.1", "l": "19128.1",
-              "o": "19128.1", "n": "1m_BTC_USDT", "a": "0.1235", "w": False}  # fmt: skip
+    candle = {
+        "t": "1606292580",
+        "v": "2362.32035",
+        "c": "19128.1",
+        "h": "19128.1",
+        "l": "19128.1",
+        "o": "19128.1",
+        "n": "1m_BTC_USDT",
+        "a": "0.1235",
+        "w": False,
+    }
     return {"time": 1606292600, "channel": channel, "event": "update", "result": candle}
 
 

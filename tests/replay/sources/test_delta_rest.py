@@ -87,9 +87,7 @@ def test_neither_the_forming_candle_nor_the_future_comes_unless_asked_for() -> N
     async def body(venue: DeltaServer, rest: DeltaRest) -> tuple[list[int], list[int]]:
         far_ms = NOW_MS + HOUR_MS
         final = await rest.candles("BTCUSD", "1m", NOW_MS - 3 * MINUTE_MS, far_ms)
-        forming = await rest.candles(
-            "BTCUSD", "1m", NOW_MS - 3 * MINUTE_MS, far_ms, include_forming=True
-        )
+        forming = await rest.candles("BTCUSD", "1m", NOW_MS - 3 * MINUTE_MS, far_ms, include_forming=True)
         assert all(int(asked["end"]) <= venue.now_s() for asked in venue.requests)
         return opens_s(final), opens_s(forming)
 
@@ -137,8 +135,12 @@ def test_what_breaks_a_rule_is_dropped_and_counted() -> None:
 
     assert opens_s(rows) == [open_s - 240, open_s - 180, open_s - 120, open_s - 60]
     assert {name: n for name, n in counts.items() if n} == {
-        "null": 2, "misaligned": 1, "invalid": 3, "malformed": 2, "outside": 1,
-    }  # fmt: skip
+        "null": 2,
+        "misaligned": 1,
+        "invalid": 3,
+        "malformed": 2,
+        "outside": 1,
+    }
 
 
 def test_a_stamp_twice_counts_once_and_numbers_may_be_text() -> None:
@@ -242,15 +244,25 @@ def test_after_five_retries_the_last_reason_is_told_with_at_most_500_bytes_of_it
 @pytest.mark.parametrize(
     ("status", "text", "told"),
     [
-        (400, json.dumps({"success": False, "error": {"code": "bad_schema", "context": {
-            "schema_errors": [{"message": "start is required", "param": "start"}]}}}),
-         "bad_schema: start is required"),
+        (
+            400,
+            json.dumps(
+                {
+                    "success": False,
+                    "error": {
+                        "code": "bad_schema",
+                        "context": {"schema_errors": [{"message": "start is required", "param": "start"}]},
+                    },
+                }
+            ),
+            "bad_schema: start is required",
+        ),
         (401, '{"success": false, "error": "unauthorized"}', "unauthorized"),
         (403, "<html>Request blocked</html>", "answered 403: <html>Request blocked"),
         (404, "Not Found", "answered 404: Not Found"),
         (302, "", "answered 302"),
     ],
-)  # fmt: skip
+)
 def test_a_refusal_is_never_asked_again(status: int, text: str, told: str) -> None:
     async def body(venue: DeltaServer, rest: DeltaRest) -> int:
         venue.script = [plain(status, text)]
@@ -368,12 +380,7 @@ def test_products_are_read_page_by_page_with_defaults_for_what_is_missing() -> N
             return venue.answer([PRODUCT, None, {"id": 3}], meta={"after": "g3QAA=="})
 
         async def second() -> web.Response:
-            bare = {
-                "symbol": "XUSD",
-                "contract_value": "",
-                "notional_type": "inverse",
-                "state": None,
-            }
+            bare = {"symbol": "XUSD", "contract_value": "", "notional_type": "inverse", "state": None}
             return venue.answer([bare], meta={"after": None})
 
         venue.script = [first, second]
@@ -407,8 +414,15 @@ def test_pages_of_products_that_do_not_end_are_refused() -> None:
 
 
 def test_a_ticker_is_read_and_an_unknown_symbol_has_none() -> None:
-    values = {"symbol": "BTCUSD", "close": 86420.5, "mark_price": "86418.22150731", "spot_price": "",
-              "funding_rate": "0.0073", "timestamp": 1_795_428_900_412_345, "tick_size": "0.5"}  # fmt: skip
+    values = {
+        "symbol": "BTCUSD",
+        "close": 86420.5,
+        "mark_price": "86418.22150731",
+        "spot_price": "",
+        "funding_rate": "0.0073",
+        "timestamp": 1_795_428_900_412_345,
+        "tick_size": "0.5",
+    }
 
     async def body(venue: DeltaServer, rest: DeltaRest) -> Any:
         async def known() -> web.Response:

@@ -38,9 +38,7 @@ def bars(first_ms: int, last_ms: int) -> Rows:
 class Fake:
     """A source whose history begins at `listed_ms` and that can fail before its n-th page."""
 
-    def __init__(
-        self, name: str = "fake", *, listed_ms: int = 0, fail_at: int | None = None
-    ) -> None:
+    def __init__(self, name: str = "fake", *, listed_ms: int = 0, fail_at: int | None = None) -> None:
         self.name = name
         self.counts: Counter[str] = Counter()
         self.listed_ms = listed_ms
@@ -79,9 +77,7 @@ class Fake:
             yield rows[max(end - PAGE_BARS, 0) : end].copy()
 
 
-def fetch(
-    store: Store, *sources: Fake, first_ms: int, last_ms: int = NOW_MS, **more: Any
-) -> Fetched:
+def fetch(store: Store, *sources: Fake, first_ms: int, last_ms: int = NOW_MS, **more: Any) -> Fetched:
     pairs = [(source, "X") for source in sources]
     return in_virtual_time(fetch_first(pairs, Wanted("1h", first_ms, last_ms), store, **more))
 
@@ -101,10 +97,7 @@ def test_a_download_is_one_whole_tape_that_says_where_it_is_from(store: Store) -
     seen: list[tuple[int, int]] = []
 
     fetched = fetch(
-        store,
-        Fake(),
-        first_ms=first_ms,
-        on_progress=lambda _, done, total: seen.append((done, total)),
+        store, Fake(), first_ms=first_ms, on_progress=lambda _, done, total: seen.append((done, total))
     )
     tape = store.find("fake-spot_X_1h")
 
@@ -127,9 +120,7 @@ def test_neither_a_forming_nor_a_barely_closed_candle_is_stored(store: Store) ->
 
 
 @pytest.mark.parametrize("fail_at", range(1, 10))
-def test_a_download_that_is_cut_leaves_a_whole_tape_and_goes_on_from_it(
-    store: Store, fail_at: int
-) -> None:
+def test_a_download_that_is_cut_leaves_a_whole_tape_and_goes_on_from_it(store: Store, fail_at: int) -> None:
     first_ms = LAST_MS - 99 * HOUR_MS
 
     with pytest.raises(DataError, match="fake: gone"):
@@ -282,8 +273,7 @@ def test_when_every_source_fails_each_reason_is_told(store: Store) -> None:
     first.unknown = True
 
     with pytest.raises(
-        DataError,
-        match=r"first does not list 'X'; then second has no candle of X between 2026-11-2",
+        DataError, match=r"first does not list 'X'; then second has no candle of X between 2026-11-2"
     ):
         fetch(store, first, second, first_ms=LAST_MS - HOUR_MS)
     assert store.entries() == []

@@ -26,9 +26,7 @@ def delta(clock: Clock, product: dict[str, Any]) -> Any:
         if request.path == f"/v2/products/{product['symbol']}":
             return venue.answer(product)
         if request.path.startswith("/v2/products"):
-            return web.json_response(
-                {"success": False, "error": "unavailable_contract"}, status=400
-            )
+            return web.json_response({"success": False, "error": "unavailable_contract"}, status=400)
         return await venue.handle(request)
 
     return handle
@@ -44,15 +42,9 @@ def test_volume_of_delta_is_in_base_units(notional_type: str, kind: str, volume:
 
     async def main() -> tuple[Any, Any]:
         clock = Clock(NOW_MS)
-        async with (
-            serving(delta(clock, product)) as url,
-            DeltaSource(clock, rest_url=url) as source,
-        ):
+        async with serving(delta(clock, product)) as url, DeltaSource(clock, rest_url=url) as source:
             listing = await source.find("XUSD")
-            pages = [
-                page
-                async for page in source.candle_pages(listing, "1h", NOW_MS - 5 * HOUR_MS, NOW_MS)
-            ]
+            pages = [page async for page in source.candle_pages(listing, "1h", NOW_MS - 5 * HOUR_MS, NOW_MS)]
             return listing, join_rows(pages)
 
     listing, rows = in_virtual_time(main())
@@ -70,11 +62,7 @@ def test_a_mark_price_series_is_a_tape_that_says_what_it_is() -> None:
 
     listing = in_virtual_time(main())
 
-    assert (listing.wanted, listing.symbol, listing.venue) == (
-        "MARK:BTCUSD",
-        "MARK:BTCUSD",
-        "delta-global",
-    )
+    assert (listing.wanted, listing.symbol, listing.venue) == ("MARK:BTCUSD", "MARK:BTCUSD", "delta-global")
     assert "no volume" in listing.notes[0]
 
 

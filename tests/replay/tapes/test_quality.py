@@ -44,9 +44,7 @@ def test_counts_equal_the_manifest_for_every_recorded_file() -> None:
     for row in rows.itertuples():
         frame = pd.read_parquet(SHARED / "data" / "candles" / str(row.file))
         candles = np.zeros(len(frame), CANDLE)
-        for name, column in zip(
-            ("open_ms", "open", "high", "low", "close", "volume"), frame, strict=True
-        ):
+        for name, column in zip(("open_ms", "open", "high", "low", "close", "volume"), frame, strict=True):
             candles[name] = frame[column]
         timeframe = find_timeframe(candles["open_ms"], None, str(row.file))
         q = measure(candles, timeframe)
@@ -264,9 +262,7 @@ def test_two_timeframes_in_one_file_are_refused_and_scattered_holes_are_not() ->
     steps = np.random.default_rng(1).choice([1, 2, 3, 5, 15], 5000, p=[0.5, 0.2, 0.15, 0.1, 0.05])
     thin = START_MS + MINUTE_MS * np.cumsum(steps)
 
-    with pytest.raises(
-        DataError, match="two timeframes in one file: 1m and, 39 times in a row, 1h"
-    ):
+    with pytest.raises(DataError, match="two timeframes in one file: 1m and, 39 times in a row, 1h"):
         find_timeframe(np.concatenate([minutes, hours]), None, "f")
     assert find_timeframe(thin, None, "f") == "1m"
 

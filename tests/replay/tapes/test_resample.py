@@ -96,9 +96,7 @@ def test_resampled_minutes_equal_the_exchange_hours() -> None:
     complete = hours[counts == 60]
 
     ours = resample(minutes, "1h").candles
-    _, mine, theirs = np.intersect1d(
-        ours["open_ms"], native.candles["open_ms"], return_indices=True
-    )
+    _, mine, theirs = np.intersect1d(ours["open_ms"], native.candles["open_ms"], return_indices=True)
     whole = np.isin(ours["open_ms"][mine], complete)
     ours, wanted = ours[mine][whole], native.candles[theirs][whole]
 

@@ -243,9 +243,7 @@ def test_a_missing_file_is_a_data_error(tmp_path: Path) -> None:
         read_tape(tmp_path / "nothing.parquet")
 
 
-def test_a_full_disk_leaves_the_old_tape_and_no_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_the_old_tape_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "t.parquet"
     old = make_tape(random_candles(5))
     write_tape(old, path)
@@ -306,9 +304,7 @@ def test_store_finds_by_any_clear_name_and_explains_the_others(tmp_path: Path) -
         store.find("BTCUSDT")
 
 
-def test_store_takes_its_folder_from_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_store_takes_its_folder_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert Store().directory == Path("tapes")
     monkeypatch.setenv("PAPERTAPE_TAPES", str(tmp_path / "mine"))
@@ -389,15 +385,11 @@ def test_row_groups_are_read_one_at_a_time(tmp_path: Path) -> None:
         next(iter_candles(tmp_path / "t.parquet", 0))
 
 
-def test_two_that_merge_at_once_lose_no_candle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_that_merge_at_once_lose_no_candle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     candles = make_candles([(100.0, 101.0, 99.0, 100.0)] * 3)
     store = Store(tmp_path)
     store.save(make_tape(candles[:1]))
-    other = threading.Thread(
-        target=lambda: Store(tmp_path).save(make_tape(candles[2:]), merge=True)
-    )
+    other = threading.Thread(target=lambda: Store(tmp_path).save(make_tape(candles[2:]), merge=True))
     write, begun = write_tape, []
 
     def between(tape: Tape, path: Path) -> None:

@@ -320,8 +320,10 @@ def test_a_polled_feed_tells_when_its_history_is_away_and_back() -> None:
     run = follow(10, script, has_stream=False)
 
     assert [n.kind for n in run.notices if n.kind in {NoticeKind.CONNECTED, NoticeKind.DISCONNECTED}] == [
-        NoticeKind.CONNECTED, NoticeKind.DISCONNECTED, NoticeKind.CONNECTED,
-    ]  # fmt: skip
+        NoticeKind.CONNECTED,
+        NoticeKind.DISCONNECTED,
+        NoticeKind.CONNECTED,
+    ]
     assert run.stats.is_connected
 
 
@@ -382,16 +384,11 @@ def test_a_delisted_symbol_becomes_absent_and_the_others_go_on() -> None:
     bitcoin = [row for row in run.rows if row[1] == 0]
     absent = [row[0] for row, flag in zip(run.rows, run.flags, strict=True) if flag & FLAG_ABSENT]
 
-    assert (
-        bitcoin
-        == [r for r in truth(OPEN_MS - 3 * MINUTE_MS, last_ms(8)) if r[1] == 0][: len(bitcoin)]
-    )
+    assert bitcoin == [r for r in truth(OPEN_MS - 3 * MINUTE_MS, last_ms(8)) if r[1] == 0][: len(bitcoin)]
     assert len(bitcoin) >= 3 + 6
     assert absent[0] >= OPEN_MS + 2 * MINUTE_MS
     assert absent == list(range(absent[0], bitcoin[-1][0] + 1, MINUTE_MS))
-    assert {
-        row[1] for row, flag in zip(run.rows, run.flags, strict=True) if flag & FLAG_ABSENT
-    } == {1}
+    assert {row[1] for row, flag in zip(run.rows, run.flags, strict=True) if flag & FLAG_ABSENT} == {1}
 
 
 def test_a_restart_goes_on_after_the_last_instant_that_is_known() -> None:
@@ -419,9 +416,7 @@ def test_a_venue_that_is_down_at_the_start_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken",
-    [None, float("nan"), float("inf"), "x", -1.0],
-    ids=["none", "nan", "inf", "text", "negative"],
+    "broken", [None, float("nan"), float("inf"), "x", -1.0], ids=["none", "nan", "inf", "text", "negative"]
 )
 def test_nonsense_of_the_stream_is_counted_and_never_becomes_a_candle(broken: Any) -> None:
     async def script(venue: FakeExchange, clock: Clock) -> None:
@@ -500,9 +495,7 @@ def test_an_unknown_symbol_is_refused() -> None:
 def test_candles_from_trades_are_refused_before_anything_is_asked() -> None:
     async def main() -> None:
         with pytest.raises(ConfigError, match="trades is not offered for binance"):
-            CcxtFeed(
-                Live(venue="binance", candles="trades"), FeedStart(tuple(SYMBOLS)), Clock(START_MS)
-            )
+            CcxtFeed(Live(venue="binance", candles="trades"), FeedStart(tuple(SYMBOLS)), Clock(START_MS))
 
     in_virtual_time(main())
 

@@ -23,10 +23,20 @@ from tests.support.helpers import make_candles
 NAME = "BTC/USDT:USDT"
 # As ccxt 4.5.90 has OKX's swap: contracts of 0.01 BTC, amounts in contracts.
 SWAP = {
-    "symbol": NAME, "spot": False, "swap": True, "linear": True, "contractSize": 0.01,
-    "taker": 0.0005, "maker": 0.0002, "precision": {"price": 0.1, "amount": 0.1},
-    "limits": {"amount": {"min": 0.1, "max": None}, "cost": {"min": None}, "leverage": {"min": 1.0, "max": 100.0}},
-}  # fmt: skip
+    "symbol": NAME,
+    "spot": False,
+    "swap": True,
+    "linear": True,
+    "contractSize": 0.01,
+    "taker": 0.0005,
+    "maker": 0.0002,
+    "precision": {"price": 0.1, "amount": 0.1},
+    "limits": {
+        "amount": {"min": 0.1, "max": None},
+        "cost": {"min": None},
+        "leverage": {"min": 1.0, "max": 100.0},
+    },
+}
 TIERS = [
     {"tier": 1, "minNotional": 0, "maxNotional": 50_000, "maintenanceMarginRate": 0.004, "maxLeverage": 100, "info": {}},
     {"tier": 2, "minNotional": 50_000, "maxNotional": None, "maintenanceMarginRate": 0.01, "maxLeverage": 50, "info": {}},
@@ -34,10 +44,16 @@ TIERS = [
 
 
 def test_sizes_are_in_base_units_and_what_is_not_said_is_left_out() -> None:
-    assert ccxt_figures(CcxtSaid(SWAP)) == pytest.approx({
-        "taker_fee_rate": 0.0005, "maker_fee_rate": 0.0002, "minimum_size": 0.001, "tick_size": 0.1, "lot_size": 0.001,
-        "maximum_leverage": 100.0,
-    })  # fmt: skip
+    assert ccxt_figures(CcxtSaid(SWAP)) == pytest.approx(
+        {
+            "taker_fee_rate": 0.0005,
+            "maker_fee_rate": 0.0002,
+            "minimum_size": 0.001,
+            "tick_size": 0.1,
+            "lot_size": 0.001,
+            "maximum_leverage": 100.0,
+        }
+    )
     spot = SWAP | {"spot": True, "contractSize": None, "limits": {"cost": {"min": 5}}}
     assert ccxt_figures(CcxtSaid(spot)) == {
         "taker_fee_rate": 0.0005,
@@ -92,13 +108,14 @@ async def told(has: dict[str, Any], call: Any) -> dict[str, Any]:
     ("has", "asked"),
     [
         ({"fetchLeverageTiers": True}, [("fetch_leverage_tiers", [NAME])]),
-        ({"fetchLeverageTiers": False, "fetchMarketLeverageTiers": True}, [("fetch_market_leverage_tiers", NAME)]),
+        (
+            {"fetchLeverageTiers": False, "fetchMarketLeverageTiers": True},
+            [("fetch_market_leverage_tiers", NAME)],
+        ),
         ({"fetchMarketLeverageTiers": "emulated"}, []),
     ],
-)  # fmt: skip
-async def test_tiers_are_asked_for_where_the_venue_has_them(
-    has: dict[str, Any], asked: list[Any]
-) -> None:
+)
+async def test_tiers_are_asked_for_where_the_venue_has_them(has: dict[str, Any], asked: list[Any]) -> None:
     calls: list[Any] = []
 
     async def call(method: str, argument: Any) -> Any:
@@ -113,12 +130,8 @@ async def test_tiers_are_asked_for_where_the_venue_has_them(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("has", ["fetchLeverageTiers", "fetchMarketLeverageTiers"])
-@pytest.mark.parametrize(
-    "cause", [None, ccxt.AuthenticationError("keys"), ccxt.PermissionDenied("not here")]
-)
-async def test_a_venue_that_wants_keys_for_its_tiers_gives_none(
-    has: str, cause: Exception | None
-) -> None:
+@pytest.mark.parametrize("cause", [None, ccxt.AuthenticationError("keys"), ccxt.PermissionDenied("not here")])
+async def test_a_venue_that_wants_keys_for_its_tiers_gives_none(has: str, cause: Exception | None) -> None:
     async def call(method: str, argument: Any) -> Any:
         if cause is None:
             raise RestRefused("not supported")
@@ -130,8 +143,7 @@ async def test_a_venue_that_wants_keys_for_its_tiers_gives_none(
 @pytest.mark.asyncio
 @pytest.mark.parametrize("has", ["fetchLeverageTiers", "fetchMarketLeverageTiers"])
 @pytest.mark.parametrize(
-    "answer",
-    [ccxt.ExchangeNotAvailable("503"), ccxt.RateLimitExceeded("429"), TimeoutError(), None, "busy"],
+    "answer", [ccxt.ExchangeNotAvailable("503"), ccxt.RateLimitExceeded("429"), TimeoutError(), None, "busy"]
 )
 async def test_no_answer_is_not_taken_for_one_without_tiers(has: str, answer: Any) -> None:
     async def call(method: str, argument: Any) -> Any:

@@ -34,9 +34,15 @@ def rates_of(
 
 
 def charged(
-    minutes: int, rates: dict[int, str], first_ms: int = EIGHT_MS - 2 * MINUTE_MS, *,
-    settled_ms: int | None = None, late_ms: int = 0, has: dict[str, bool] | None = None, listed: bool = True,
-) -> tuple[list[Event], list[Notice]]:  # fmt: skip
+    minutes: int,
+    rates: dict[int, str],
+    first_ms: int = EIGHT_MS - 2 * MINUTE_MS,
+    *,
+    settled_ms: int | None = None,
+    late_ms: int = 0,
+    has: dict[str, bool] | None = None,
+    listed: bool = True,
+) -> tuple[list[Event], list[Notice]]:
     """Return settlements and notices while so many minutes are followed, each a second after its close."""
     notices: list[Notice] = []
 
@@ -70,9 +76,15 @@ def charged(
 
         funding = CcxtFunding(lambda: history, markets, clock, notices.append)
         events = WithSettlements(
-            Candles(), deque(), {SYMBOL: Perpetual(0, settled_ms)}, funding, MINUTE_MS, funding.interval_s,
-            notices.append, clock.now_ms,
-        )  # fmt: skip
+            Candles(),
+            deque(),
+            {SYMBOL: Perpetual(0, settled_ms)},
+            funding,
+            MINUTE_MS,
+            funding.interval_s,
+            notices.append,
+            clock.now_ms,
+        )
         return [event async for event in events if not isinstance(event, np.ndarray)]
 
     return in_virtual_time(main()), notices
@@ -98,9 +110,7 @@ def test_what_settled_while_the_daemon_was_down_is_fetched_page_by_page() -> Non
     days = 60  # 1,440 hourly settlements
     rates = rates_of(EIGHT_MS - days * DAY_MS, EIGHT_MS, hours=1)
 
-    events, _ = charged(
-        3, rates, settled_ms=EIGHT_MS - days * DAY_MS, has={"fetchMarkOHLCV": False}
-    )
+    events, _ = charged(3, rates, settled_ms=EIGHT_MS - days * DAY_MS, has={"fetchMarkOHLCV": False})
 
     times = range(EIGHT_MS - days * DAY_MS + HOUR_MS, EIGHT_MS + 1, HOUR_MS)
     # Without marks the price is the last close, and there is none before the first candle.
@@ -155,9 +165,7 @@ def test_a_settlement_without_a_rate_is_a_gap_and_is_not_charged(rate: str | Non
         ({}, False, "the venue does not list it"),  # any more: the account knows it from before
     ],
 )
-def test_a_venue_that_tells_no_rates_is_said_once(
-    has: dict[str, bool], listed: bool, why: str
-) -> None:
+def test_a_venue_that_tells_no_rates_is_said_once(has: dict[str, bool], listed: bool, why: str) -> None:
     events, notices = charged(3 * 60, {}, has=has, listed=listed)
 
     assert events == []

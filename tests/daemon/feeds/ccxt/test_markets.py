@@ -140,9 +140,7 @@ def test_a_symbol_that_is_listed_again_is_followed_again() -> None:
 
 
 @pytest.mark.parametrize("is_late", [False, True])
-def test_a_market_that_the_catalogue_calls_inactive_is_halted_until_it_is_active(
-    is_late: bool,
-) -> None:
+def test_a_market_that_the_catalogue_calls_inactive_is_halted_until_it_is_active(is_late: bool) -> None:
     def prepare(venue: FakeExchange) -> None:
         venue.inactive = set() if is_late else {ETH}
 
@@ -253,7 +251,12 @@ def test_a_timeframe_that_the_venue_does_not_have_is_no_delisting() -> None:
         clock = Clock(START_MS)
         venue = FakeExchange(clock, SYMBOLS)
         live = Live(venue="binance", timeframe="5m")
-        feed = CcxtFeed(live, FeedStart(tuple(SYMBOLS), AFTER_MS // 300_000 * 300_000, closes=tuple(CLOSES)), clock, exchange=venue)  # fmt: skip
+        feed = CcxtFeed(
+            live,
+            FeedStart(tuple(SYMBOLS), AFTER_MS // 300_000 * 300_000, closes=tuple(CLOSES)),
+            clock,
+            exchange=venue,
+        )
         with pytest.raises(RestRefused, match="has no 5m candles"):
             async with asyncio.timeout(600), aclosing(aiter(feed)) as candles:
                 await anext(candles)
@@ -267,9 +270,7 @@ def brackets(found: markets.CcxtMarkets) -> dict[str, list[float] | None]:
     return {s: None if rows is None else [row.leverage for row in rows] for s, rows in told.items()}
 
 
-@pytest.mark.parametrize(
-    "error", [ccxt.ExchangeNotAvailable("okx 503"), ccxt.RateLimitExceeded("okx 429")]
-)
+@pytest.mark.parametrize("error", [ccxt.ExchangeNotAvailable("okx 503"), ccxt.RateLimitExceeded("okx 429")])
 def test_the_margins_of_a_perpetual_are_not_known_before_its_tiers_are(error: Exception) -> None:
     """Figures without a table would be a change that takes away the brackets which the account has."""
     notices: list[Notice] = []
@@ -384,9 +385,12 @@ def test_tiers_that_are_missing_are_asked_for_again_soon_and_candles_do_not_wait
         run.venue = FakePerpetuals(clock, SYMBOLS)
         run.venue.tier_errors = [ccxt.ExchangeNotAvailable("okx 503")] * 2  # asked twice each time
         feed = CcxtFeed(
-            Live(venue="okx", history_bars=3), FeedStart(tuple(SYMBOLS), on_notice=run.notices.append), clock,
-            seed=1, exchange=run.venue,
-        )  # fmt: skip
+            Live(venue="okx", history_bars=3),
+            FeedStart(tuple(SYMBOLS), on_notice=run.notices.append),
+            clock,
+            seed=1,
+            exchange=run.venue,
+        )
         await read(run, feed, clock, 25)
         assert brackets(feed.markets) == {symbol: [100.0, 50.0] for symbol in SYMBOLS}
 

@@ -30,9 +30,7 @@ def follow(minutes: float, script: Script) -> tuple[list[Any], FeedStats, Binanc
         server = BinanceServer(clock, SYMBOLS)
         async with serving(server.handle) as url, asyncio.TaskGroup() as tasks:
             live = Live(venue="binance", rest_url=url, history_bars=2)
-            feed = CcxtFeed(
-                live, FeedStart(tuple(SYMBOLS), None, notices.append, stats), clock, seed=1
-            )
+            feed = CcxtFeed(live, FeedStart(tuple(SYMBOLS), None, notices.append, stats), clock, seed=1)
             scripted = tasks.create_task(script(server, clock))
             try:
                 async with clock.timeout(minutes * 60.0), aclosing(aiter(feed)) as candles:
@@ -83,12 +81,7 @@ async def mute(server: BinanceServer, clock: Clock) -> None:
 
 @pytest.mark.parametrize(
     ("script", "sockets", "reason"),
-    [
-        (calm, 1, {}),
-        (closes, 2, {"closed": 1}),
-        (cuts, 2, {"closed": 1}),
-        (mute, 2, {"timeout": 1}),
-    ],
+    [(calm, 1, {}), (closes, 2, {"closed": 1}), (cuts, 2, {"closed": 1}), (mute, 2, {"timeout": 1})],
 )
 def test_candles_come_once_and_true_over_the_real_library(
     script: Script, sockets: int, reason: dict[str, int]

@@ -38,12 +38,16 @@ class Futures(BinanceServer):
             self.requests.append((request.path, dict(request.query)))
             mark, index = f"{100 + seconds / 1000:.3f}", f"{99 + seconds / 1000:.3f}"
             rate = {"lastFundingRate": "0.0001", "nextFundingTime": START_MS, "interestRate": "0"}
-            return web.json_response({"symbol": SYMBOL, "markPrice": mark, "indexPrice": index, "time": stamp_ms, **rate})  # fmt: skip
+            return web.json_response(
+                {"symbol": SYMBOL, "markPrice": mark, "indexPrice": index, "time": stamp_ms, **rate}
+            )
         if request.path == "/fapi/v1/openInterest":
             self.requests.append((request.path, dict(request.query)))
             if self.refuses:
                 return web.json_response({"code": -1121, "msg": "Invalid symbol."}, status=400)
-            return web.json_response({"symbol": SYMBOL, "openInterest": str(1000 + seconds), "time": stamp_ms})  # fmt: skip
+            return web.json_response(
+                {"symbol": SYMBOL, "openInterest": str(1000 + seconds), "time": stamp_ms}
+            )
         return await super().handle(request)
 
 
@@ -81,20 +85,20 @@ def followed(
     return in_virtual_time(main())
 
 
-def test_marks_index_and_open_interest_are_asked_for_twice_a_minute_and_known_when_they_came() -> (
-    None
-):
+def test_marks_index_and_open_interest_are_asked_for_twice_a_minute_and_known_when_they_came() -> None:
     rows, server, notices = followed(3, *ALL)
 
     assert rows["kind"].tolist() == list(ALL)
-    asked = [
-        path for path, _ in server.requests if "premiumIndex" in path or "openInterest" in path
-    ]
+    asked = [path for path, _ in server.requests if "premiumIndex" in path or "openInterest" in path]
     assert len(asked) == 2 * (3 * MINUTE_MS // int(ASKED_EVERY_S * 1000) + 1)
     for row in rows:
         assert START_MS + 2 * MINUTE_MS < row["known_ms"] < START_MS + 3 * MINUTE_MS
         seconds = (row["known_ms"] - START_MS) // 1000
-        value = {MARK_PRICE: 100 + seconds / 1000, INDEX_PRICE: 99 + seconds / 1000, OPEN_INTEREST: 1000 + seconds}  # fmt: skip
+        value = {
+            MARK_PRICE: 100 + seconds / 1000,
+            INDEX_PRICE: 99 + seconds / 1000,
+            OPEN_INTEREST: 1000 + seconds,
+        }
         assert row["value"] == pytest.approx(value[int(row["kind"])], abs=2e-3)
         assert row["open"] == row["high"] == row["low"] == row["value"]  # nobody knows its range
     assert notices == []

@@ -67,9 +67,7 @@ def follow(
         return runner.run(_follow(n, switches, faults or Faults.none(), seed, live))
 
 
-async def _follow(
-    n: int, switches: Switches, faults: Faults, seed: int, live: dict[str, Any]
-) -> Followed:
+async def _follow(n: int, switches: Switches, faults: Faults, seed: int, live: dict[str, Any]) -> Followed:
     clock = Clock(START_MS)
     first_ms = START_MS - HISTORY * MINUTE_MS
     # Two minutes more than are compared, so that the last ones are followed by others.
@@ -88,8 +86,12 @@ async def _follow(
     try:
         async with DeltaRest(venue.rest_url, clock, jitter=lambda: 0.5) as rest:
             feed = DeltaFeed(
-                settings, FeedStart(tuple(SYMBOLS), START_MS - MINUTE_MS, notices.append), clock, rest, seed=seed,
-            )  # fmt: skip
+                settings,
+                FeedStart(tuple(SYMBOLS), START_MS - MINUTE_MS, notices.append),
+                clock,
+                rest,
+                seed=seed,
+            )
             async with clock.timeout(3_600.0), contextlib.aclosing(aiter(feed)) as candles:
                 async for rows in candles:
                     batches.append(rows)
@@ -111,9 +113,7 @@ def _truth(venue: Venue, last_ms: int) -> Rows:
         column = np.zeros(len(stamps), known.dtype)
         for number, stamp in enumerate(stamps):
             found = known[known["open_ms"] == stamp]
-            column[number] = (
-                found[0] if len(found) else (stamp, 0, close, close, close, close, 0.0, 0)
-            )
+            column[number] = found[0] if len(found) else (stamp, 0, close, close, close, close, 0.0, 0)
             close = float(column["close"][number])
         column["symbol"] = index
         columns.append(column)
@@ -138,9 +138,7 @@ def test_candles_equal_the_exchanges_from_every_source(protocol: str, candles: s
 
 
 COMBINATIONS = list(Switches.combinations())
-LAGS = list(
-    Switches.combinations("has_cst", "final_frame", "rest_lag_s", "rest_lag", "has_padding")
-)
+LAGS = list(Switches.combinations("has_cst", "final_frame", "rest_lag_s", "rest_lag", "has_padding"))
 OTHERS = list(Switches.combinations("numbers", "heartbeat", "trail_ms", "publishing"))
 
 

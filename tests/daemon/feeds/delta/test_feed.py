@@ -88,9 +88,12 @@ async def play(
         urls = {"compact_url": url, "legacy_url": url, "rest_url": "http://127.0.0.1:1"}
         settings = Live(**{"history_bars": 0, **urls, **live})
         stage.feed = DeltaFeed(
-            settings, FeedStart(tuple(m.symbol for m in stage.markets), after_ms, stage.notices.append),
-            stage.clock, stage.history, seed=1,
-        )  # fmt: skip
+            settings,
+            FeedStart(tuple(m.symbol for m in stage.markets), after_ms, stage.notices.append),
+            stage.clock,
+            stage.history,
+            seed=1,
+        )
         actor = asyncio.create_task(script(stage)) if script is not None else None
         last_ms = START_MS + (n_bars - 1) * LENGTH_MS
         async with stage.clock.timeout(3_000.0), contextlib.aclosing(aiter(stage.feed)) as candles:
@@ -120,9 +123,13 @@ def run(
 @pytest.mark.parametrize("candles", ["stream", "trades", "poll"])
 @pytest.mark.parametrize(
     "switches",
-    [Switches(), Switches(has_start=False, final="late", no_trade="flat"), Switches(final="missing", lag_ms=1_500)],
+    [
+        Switches(),
+        Switches(has_start=False, final="late", no_trade="flat"),
+        Switches(final="missing", lag_ms=1_500),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_candles_are_the_venues_from_every_source(candles: str, switches: Switches) -> None:
     stage = run(switches=switches, candles=candles)
 
@@ -136,8 +143,7 @@ def test_candles_are_the_venues_from_every_source(candles: str, switches: Switch
 @pytest.mark.parametrize("is_legacy", [False, True])
 def test_both_generations_and_every_way_to_write_numbers(numbers: Any, is_legacy: bool) -> None:
     stage = run(
-        switches=Switches(numbers=numbers, is_legacy=is_legacy),
-        protocol="legacy" if is_legacy else "compact",
+        switches=Switches(numbers=numbers, is_legacy=is_legacy), protocol="legacy" if is_legacy else "compact"
     )
 
     stage.assert_whole()
@@ -150,8 +156,12 @@ def test_the_upgrade_introduces_itself_and_asks_for_everything() -> None:
     assert stage.venue.user_agents == ["papertape/0.1"]
     assert stage.venue.received[0] == {"type": "enable_heartbeat"}
     assert subscribed(stage.venue) == [
-        "candlestick_1m", "mark_price", "funding_rate", "system_status", "product_updates",
-    ]  # fmt: skip
+        "candlestick_1m",
+        "mark_price",
+        "funding_rate",
+        "system_status",
+        "product_updates",
+    ]
 
 
 def test_history_comes_first_then_live() -> None:
@@ -377,9 +387,7 @@ def test_an_unknown_symbol_is_refused_at_the_start() -> None:
     async def follow() -> None:
         stage = Stage(Switches())
         del stage.history.listed["THINUSD"]
-        async for _ in DeltaFeed(
-            Live(), FeedStart(("BTCUSD", "THINUSD")), stage.clock, stage.history
-        ):
+        async for _ in DeltaFeed(Live(), FeedStart(("BTCUSD", "THINUSD")), stage.clock, stage.history):
             pass
 
     with (
@@ -396,21 +404,30 @@ def test_prices_funding_and_halts_are_followed() -> None:
         now_us = (START_MS + 10 * SECOND) * 1000
         settles_us = (START_MS + 60 * SECOND) * 1000
         await send({"p": "86418.2", "sy": "MARK:BTCUSD", "ts": now_us, "type": "mark_price"})
-        await send({"fi": 28800, "fr": 0.01, "nfr": settles_us, "sy": "BTCUSD", "ts": now_us,
-                    "type": "funding_rate"})  # fmt: skip
         await send(
-            {"event": "maintenance_started", "status": "maintenance", "type": "system_status"}
+            {"fi": 28800, "fr": 0.01, "nfr": settles_us, "sy": "BTCUSD", "ts": now_us, "type": "funding_rate"}
         )
-        await send({"event": "start_auction", "type": "product_updates",
-                    "product": {"symbol": "BTCUSD", "trading_status": "disrupted_post_only"}})  # fmt: skip
+        await send({"event": "maintenance_started", "status": "maintenance", "type": "system_status"})
+        await send(
+            {
+                "event": "start_auction",
+                "type": "product_updates",
+                "product": {"symbol": "BTCUSD", "trading_status": "disrupted_post_only"},
+            }
+        )
         stage.history.listed["BTCUSD"] = Product(tick_size=0.1)
         await stage.at(15)
         assert stage.feed.in_maintenance
         assert stage.feed.halted == {"BTCUSD": "disrupted_post_only"}
         assert stage.feed.fundings.marks["BTCUSD"].price == 86418.2
         await send({"event": "maintenance_finished", "status": "live", "type": "system_status"})
-        await send({"event": "finish_auction", "type": "product_updates",
-                    "product": {"symbol": "BTCUSD", "trading_status": "operational"}})  # fmt: skip
+        await send(
+            {
+                "event": "finish_auction",
+                "type": "product_updates",
+                "product": {"symbol": "BTCUSD", "trading_status": "operational"},
+            }
+        )
         await stage.at(20)
         assert not stage.feed.in_maintenance
         assert stage.feed.halted == {}
@@ -420,10 +437,12 @@ def test_prices_funding_and_halts_are_followed() -> None:
     (settlement,) = stage.feed.settlements
     assert settlement == ChargedFunding("BTCUSD", START_MS + 60 * SECOND, 0.0001, 86418.2)
     assert stage.told(NoticeKind.VENUE) == [
-        ("", "maintenance_started: maintenance"), ("BTCUSD", "start_auction: disrupted_post_only"),
-        ("BTCUSD", "tick_size 0.5 → 0.1"), ("", "maintenance_finished: live"),
+        ("", "maintenance_started: maintenance"),
+        ("BTCUSD", "start_auction: disrupted_post_only"),
+        ("BTCUSD", "tick_size 0.5 → 0.1"),
+        ("", "maintenance_finished: live"),
         ("BTCUSD", "finish_auction: operational"),
-    ]  # fmt: skip
+    ]
 
 
 def test_leaving_says_goodbye_within_two_seconds() -> None:

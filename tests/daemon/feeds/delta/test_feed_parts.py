@@ -17,13 +17,7 @@ from papertape.daemon.feeds.delta.funding import Fundings
 from papertape.daemon.feeds.delta.messages import Ack, Channel, FundingFrame, MarkFrame
 from papertape.daemon.feeds.delta.recorder import FrameRecorder
 from papertape.daemon.feeds.delta.subscriptions import Subscriptions
-from papertape.daemon.feeds.finality.backfill import (
-    REACH_BARS,
-    WINDOW_BARS,
-    Backfill,
-    KnownBefore,
-    look_back,
-)
+from papertape.daemon.feeds.finality.backfill import REACH_BARS, WINDOW_BARS, Backfill, KnownBefore, look_back
 from papertape.daemon.feeds.finality.bars import Bar, FinalCandle
 from papertape.daemon.feeds.finality.merge import Merge
 from papertape.daemon.feeds.finality.trades import TradeCandles
@@ -45,11 +39,7 @@ US = 1_000
 
 def test_trades_make_the_candle_whatever_their_order() -> None:
     candles = TradeCandles(MINUTE, 0.001)
-    trades = [
-        (86_000.0, 3.0, 10),
-        (86_010.0, 5.0, 30),
-        (85_990.0, 2.0, 20),
-    ]  # the third was matched second
+    trades = [(86_000.0, 3.0, 10), (86_010.0, 5.0, 30), (85_990.0, 2.0, 20)]  # the third was matched second
 
     states = [candles.add(price, size, (T + ms) * US) for price, size, ms in trades]
 
@@ -141,8 +131,10 @@ def test_a_market_without_any_history_has_not_traded_one_with_a_hole_is_absent()
     assert flags == [[0, 0, 0], [FLAG_FILLED] * 3, [FLAG_FILLED, 0, FLAG_ABSENT]]
     assert rows["close"][rows["symbol"] == 1].tolist() == [7.0] * 3
     assert backfill.known == [
-        KnownBefore(102.0, T + 2 * MINUTE), KnownBefore(7.0, T - 120 * MINUTE), KnownBefore(101.0, T + MINUTE)
-    ]  # fmt: skip
+        KnownBefore(102.0, T + 2 * MINUTE),
+        KnownBefore(7.0, T - 120 * MINUTE),
+        KnownBefore(101.0, T + MINUTE),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -239,9 +231,7 @@ def test_pauses_are_jittered_doubled_and_bounded() -> None:
         bound = min(60.0, 0.5 * 2**number)
         assert 0.9 * bound < max(column) <= bound
         assert min(column) < 0.1 * bound
-    assert pauses[3] == [
-        b.pause_s(i * 1_000_000) for b in [Backoff(random.Random(3))] for i in range(12)
-    ]
+    assert pauses[3] == [b.pause_s(i * 1_000_000) for b in [Backoff(random.Random(3))] for i in range(12)]
 
 
 def test_attempts_are_limited_per_window() -> None:
@@ -274,9 +264,14 @@ def test_subscriptions_are_asked_in_frames_of_a_hundred_symbols() -> None:
 
 @pytest.mark.parametrize(
     ("candles", "protocol", "channel"),
-    [("stream", "compact", "candlestick_5m"), ("stream", "legacy", "candlestick_5m"), ("trades", "compact", "trades"),
-     ("trades", "legacy", "all_trades"), ("poll", "compact", None)],
-)  # fmt: skip
+    [
+        ("stream", "compact", "candlestick_5m"),
+        ("stream", "legacy", "candlestick_5m"),
+        ("trades", "compact", "trades"),
+        ("trades", "legacy", "all_trades"),
+        ("poll", "compact", None),
+    ],
+)
 def test_candles_come_from_their_channel(candles: str, protocol: str, channel: str | None) -> None:
     subscriptions = Subscriptions(["X"], "5m", candles)
 
@@ -317,9 +312,7 @@ def test_headers_give_the_venues_time_unless_the_stream_contradicts_them() -> No
         venue.header_offset_ms = 400.0
         assert venue.now_ms() == T + 400
 
-        assert (
-            venue.sighted((T + 350) * US) == 50.0
-        )  # published at 350 by the venue's clock, received at 400
+        assert venue.sighted((T + 350) * US) == 50.0  # published at 350 by the venue's clock, received at 400
         assert (venue.disagreement_ms, venue.offset_ms) == (0.0, 400.0)
 
         venue.header_offset_ms = 60_000.0
@@ -414,8 +407,11 @@ def test_a_stale_estimate_is_not_charged() -> None:
 def test_lost_candles_lead_to_remedies_one_after_the_other() -> None:
     freshness = Freshness(["X", "Y"])
     assert [freshness.missed("X") for _ in range(4)] == [
-        Remedy.NONE, Remedy.RENEW, Remedy.NONE, Remedy.DEGRADE,
-    ]  # fmt: skip
+        Remedy.NONE,
+        Remedy.RENEW,
+        Remedy.NONE,
+        Remedy.DEGRADE,
+    ]
     assert [freshness.missed("Y") for _ in range(3)][-1] is Remedy.RECONNECT
 
     assert freshness.shown("X")
@@ -469,8 +465,17 @@ def test_every_profile_has_addresses_and_each_can_be_replaced() -> None:
 
 @pytest.mark.parametrize(
     ("value", "us"),
-    [(1_795_428_900, T * US), (T, T * US), (T * US, T * US), (T * US * 1000, T * US), (str(T), T * US), (0, 0),
-     (None, 0), (float("nan"), 0), (-5, 0)],
-)  # fmt: skip
+    [
+        (1_795_428_900, T * US),
+        (T, T * US),
+        (T * US, T * US),
+        (T * US * 1000, T * US),
+        (str(T), T * US),
+        (0, 0),
+        (None, 0),
+        (float("nan"), 0),
+        (-5, 0),
+    ],
+)
 def test_times_are_told_by_magnitude(value: object, us: int) -> None:
     assert time_us(value) == us

@@ -45,7 +45,7 @@ LEGACY = (
 )
 READ = CandleFrame(
     "BTCUSD", "1m", 1_795_428_900_000, 86405.5, 86431.0, 86402.0, 86420.5, 1842.0, 1_795_428_931_502_120
-)  # fmt: skip
+)
 SAMPLES: list[tuple[str, Frame]] = [
     (CANDLE, READ),
     (LEGACY, READ),
@@ -130,11 +130,13 @@ def test_a_candle_that_is_none_has_a_reason(fields: dict[str, Any], reason: str)
         ({}, 1_795_428_900_000),
         ({"ts": 1795428900000000 - 2_000_000}, 1_795_428_900_000),
         ({"ts": 1795428900000000 + 119_999_999}, 1_795_428_900_000),
-        ({"cst": ...}, 0), ({"cst": None}, 0), ({"cst": 1795428900000001}, 0),
+        ({"cst": ...}, 0),
+        ({"cst": None}, 0),
+        ({"cst": 1795428900000001}, 0),
         ({"cst": 1795428900}, 1_795_428_900_000),  # seconds, told by magnitude
         ({"cst": "1795428900000000"}, 1_795_428_900_000),
     ],
-)  # fmt: skip
+)
 def test_the_start_is_the_frames_or_to_be_derived(fields: dict[str, Any], open_ms: int) -> None:
     frame = changed(**fields)
 
@@ -144,10 +146,7 @@ def test_the_start_is_the_frames_or_to_be_derived(fields: dict[str, Any], open_m
 
 def test_numbers_may_be_strings() -> None:
     assert (
-        changed(
-            o="86405.5", h="86431", l="86402", c="86420.50", v="1842", ts=str(READ.published_us)
-        )
-        == READ
+        changed(o="86405.5", h="86431", l="86402", c="86420.50", v="1842", ts=str(READ.published_us)) == READ
     )
 
 
@@ -167,16 +166,23 @@ def test_mark_candles_have_no_volume() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "not_json"), (b"{", "not_json"), (b"\xff\xfe", "not_json"), (b"[1]", "not_an_object"),
-        (b"null", "not_an_object"), (b"{}", "no_type"), (b'{"o":NaN,"type":"candlestick_1m"}', "not_json"),
-        (b"[" * 5_000, "not_json"), (b" " * (MAX_BYTES + 1), "too_large"),
-        (b'{"type":"subscriptions"}', "bad_ack"), (b'{"type":"subscriptions","channels":[3]}', "bad_ack"),
+        (b"", "not_json"),
+        (b"{", "not_json"),
+        (b"\xff\xfe", "not_json"),
+        (b"[1]", "not_an_object"),
+        (b"null", "not_an_object"),
+        (b"{}", "no_type"),
+        (b'{"o":NaN,"type":"candlestick_1m"}', "not_json"),
+        (b"[" * 5_000, "not_json"),
+        (b" " * (MAX_BYTES + 1), "too_large"),
+        (b'{"type":"subscriptions"}', "bad_ack"),
+        (b'{"type":"subscriptions","channels":[3]}', "bad_ack"),
         (b'{"type":"product_updates","product":null}', "no_product"),
         (b'{"type":"funding_rate","sy":"X","fr":null}', "bad_rate"),
         (b'{"type":"mark_price","sy":"MARK:X","p":"0"}', "bad_price"),
         (b'{"type":"trades","sy":"X","p":"1","s":0,"t":1795428901200000}', "bad_price"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_frame_has_a_reason(data: bytes, reason: str) -> None:
     assert parse(data) == Bad(reason)
 
@@ -192,20 +198,20 @@ def test_recorded_frames_of_the_legacy_host_are_read() -> None:
     assert sum(isinstance(frame, NoTrade) for frame in frames) == 10
     assert sum(frame == Ignored("l2_orderbook") for frame in frames) == 309
     ack = next(frame for frame in frames if isinstance(frame, Ack))
-    assert {channel.name for channel in ack.channels} == {
-        "candlestick_1m",
-        "all_trades",
-        "l2_orderbook",
-    }
+    assert {channel.name for channel in ack.channels} == {"candlestick_1m", "all_trades", "l2_orderbook"}
 
 
 text = st.text("aZ09 ._-:é\x00", max_size=12)  # a full alphabet takes seconds to load
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | text
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats()
+    | text
     | st.sampled_from(["NaN", "Infinity", "1e400", "-0", "0x10", " 1 ", "1_0", "", "BTCUSD", "1m"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
     max_leaves=6,
-)  # fmt: skip
+)
 keys = sorted({key for text, _ in SAMPLES for key in json.loads(text)})
 kinds = st.sampled_from(sorted({json.loads(text)["type"] for text, _ in SAMPLES}))
 
@@ -238,10 +244,7 @@ def test_random_bytes_raise_nothing(data: bytes) -> None:
 
 @settings(max_examples=300)
 @given(kinds, st.dictionaries(st.sampled_from(keys), json_values, max_size=12))
-@example(
-    "candlestick_1m",
-    {"sy": "X", "o": 1e308, "h": 1e308, "l": 1e-308, "c": 1.0, "v": 1e15, "ts": 2**62},
-)
+@example("candlestick_1m", {"sy": "X", "o": 1e308, "h": 1e308, "l": 1e-308, "c": 1.0, "v": 1e15, "ts": 2**62})
 def test_random_objects_raise_nothing(kind: str, message: dict[str, Any]) -> None:
     check(parse(json.dumps({**message, "type": kind})))
 

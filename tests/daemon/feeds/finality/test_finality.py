@@ -45,9 +45,7 @@ class History:
         bars = [self.said[s] for s in sorted(self.said) if s <= after_s]
         if not bars or bars[-1] is None:
             return None
-        return rows_of(
-            *(bar for bar in bars[-1] if request.first_ms <= bar.open_ms <= request.last_ms)
-        )
+        return rows_of(*(bar for bar in bars[-1] if request.first_ms <= bar.open_ms <= request.last_ms))
 
 
 def follow(
@@ -69,9 +67,7 @@ def follow(
         table.connect(T)
     for after_ms, bar in seen:
         stamp_us = (T + after_ms) * 1000
-        simulation.at(
-            T + after_ms, lambda now_ms, b=bar, us=stamp_us: table.see("X", b, us, now_ms)
-        )
+        simulation.at(T + after_ms, lambda now_ms, b=bar, us=stamp_us: table.see("X", b, us, now_ms))
     simulation.run(END + until_s * SECOND)
     return simulation, history
 
@@ -237,8 +233,11 @@ def test_a_candle_from_the_future_is_ignored() -> None:
 
 def test_a_change_after_emission_is_told_and_not_applied() -> None:
     changed = WHOLE._replace(close=102.0)
-    simulation, _ = follow({0: (WHOLE, NEXT), 60: (changed, NEXT, NEXT._replace(open_ms=END + LENGTH_MS))},
-                           ((LATE, WHOLE),), until_s=75)  # fmt: skip
+    simulation, _ = follow(
+        {0: (WHOLE, NEXT), 60: (changed, NEXT, NEXT._replace(open_ms=END + LENGTH_MS))},
+        ((LATE, WHOLE),),
+        until_s=75,
+    )
 
     corrections = [n for n in simulation.notices if n.kind is NoticeKind.CORRECTION]
     assert [(n.open_ms, n.detail) for n in corrections] == [(T, "history")]
@@ -263,9 +262,7 @@ def test_sums_of_the_same_trades_in_another_order_agree() -> None:
     total, other = 0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1
     assert total > other
 
-    verdict = judge(
-        WHOLE._replace(volume=total), WHOLE._replace(volume=other), HistoryEvidence(is_past=True)
-    )
+    verdict = judge(WHOLE._replace(volume=total), WHOLE._replace(volume=other), HistoryEvidence(is_past=True))
 
     assert verdict is HistoryVerdict.HISTORY
 
@@ -324,10 +321,7 @@ def test_a_clock_that_jumps_is_told_and_what_was_due_gets_its_time() -> None:
     step = table.advance(T + 3_600 * SECOND)
 
     assert [(n.kind, n.value) for n in step.notices if n.kind is NoticeKind.CLOCK] == [
-        (
-            NoticeKind.CLOCK,
-            3_600 * SECOND - 61 * SECOND,
-        )  # it had asked to be called a second after the end
+        (NoticeKind.CLOCK, 3_600 * SECOND - 61 * SECOND)  # it had asked to be called a second after the end
     ]
     assert step.finals == []
     assert len(step.wanted) == 1
@@ -399,9 +393,7 @@ def test_an_empty_answer_about_a_market_that_has_traded_proves_nothing() -> None
 
 
 def together(
-    said: dict[str, dict[float, tuple[Bar, ...] | None]],
-    seen: dict[str, tuple[int, Bar]],
-    until_s: int = 45,
+    said: dict[str, dict[float, tuple[Bar, ...] | None]], seen: dict[str, tuple[int, Bar]], until_s: int = 45
 ) -> Simulation:
     """Return what became of the same candle of several symbols."""
     table = Finality(list(said), Rules(LENGTH_MS))
@@ -412,9 +404,7 @@ def together(
     simulation = Simulation(table, lambda request: histories[request.symbol](request))
     for symbol, (after_ms, bar) in seen.items():
         us = (T + after_ms) * 1000
-        simulation.at(
-            T + after_ms, lambda now_ms, s=symbol, b=bar, u=us: table.see(s, b, u, now_ms)
-        )
+        simulation.at(T + after_ms, lambda now_ms, s=symbol, b=bar, u=us: table.see(s, b, u, now_ms))
     simulation.run(END + until_s * SECOND)
     return simulation
 
@@ -446,14 +436,12 @@ def test_a_late_last_frame_is_used_while_its_instant_waits() -> None:
 
 def test_what_is_proven_waits_for_nobody() -> None:
     simulation = together(
-        {"X": {0: (WHOLE, NEXT)}, "Y": {0: None}},
-        {"X": (LATE, WHOLE), "Y": (EARLY, PART)},
-        until_s=20,
+        {"X": {0: (WHOLE, NEXT)}, "Y": {0: None}}, {"X": (LATE, WHOLE), "Y": (EARLY, PART)}, until_s=20
     )
 
-    assert [
-        (f.symbol, f.bar, at) for f, at in zip(simulation.finals, simulation.final_at, strict=True)
-    ] == [("X", WHOLE, END + 1_100)]
+    assert [(f.symbol, f.bar, at) for f, at in zip(simulation.finals, simulation.final_at, strict=True)] == [
+        ("X", WHOLE, END + 1_100)
+    ]
     assert simulation.table.waiting(simulation.now_ms) == {"Y": simulation.now_ms - END}
 
 
@@ -463,9 +451,7 @@ def test_a_silent_symbol_waits_while_the_others_go_on() -> None:
         table.start(symbol, T - LENGTH_MS, LAST_CLOSE)
     table.connect(T)
     table.disconnect("Y")
-    simulation = Simulation(
-        table, lambda request: rows_of(WHOLE, NEXT) if request.symbol == "X" else None
-    )
+    simulation = Simulation(table, lambda request: rows_of(WHOLE, NEXT) if request.symbol == "X" else None)
 
     simulation.run(END + 40 * SECOND)
 
@@ -501,9 +487,7 @@ DERIVED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("name", "frames", "expected"), DERIVED, ids=[name for name, *_ in DERIVED]
-)
+@pytest.mark.parametrize(("name", "frames", "expected"), DERIVED, ids=[name for name, *_ in DERIVED])
 def test_derived_candle(name: str, frames: list[tuple[int, Bar]], expected: dict[int, Bar]) -> None:
     table = Finality(["X"], Rules(LENGTH_MS))
     table.start("X", T - LENGTH_MS, LAST_CLOSE)
@@ -511,8 +495,7 @@ def test_derived_candle(name: str, frames: list[tuple[int, Bar]], expected: dict
     table.connect(T)
     for after_ms, bar in frames:
         simulation.at(
-            T + after_ms,
-            lambda now_ms, b=bar, ms=after_ms: table.see("X", b, (T + ms) * 1000, now_ms),
+            T + after_ms, lambda now_ms, b=bar, ms=after_ms: table.see("X", b, (T + ms) * 1000, now_ms)
         )
 
     simulation.run(END + LENGTH_MS + 31 * SECOND)
@@ -533,8 +516,7 @@ def test_a_last_frame_held_up_over_a_minute_without_a_trade_is_late(again: Bar, 
     table.connect(T)
     for after_ms, bar in ((100, ONE), (2 * LENGTH_MS + 50, again)):
         simulation.at(
-            T + after_ms,
-            lambda now_ms, b=bar, ms=after_ms: table.see("X", b, (T + ms) * 1000, now_ms),
+            T + after_ms, lambda now_ms, b=bar, ms=after_ms: table.see("X", b, (T + ms) * 1000, now_ms)
         )
 
     simulation.run(T + 2 * LENGTH_MS + SECOND)

@@ -12,14 +12,7 @@ from papertape.daemon.feeds.finality.finality import Finality, Rules
 from papertape.daemon.feeds.finality.trades import TradeCandles
 from papertape.daemon.feeds.protocol import NoticeKind
 from papertape.engine.candles import FLAG_FILLED
-from tests.support.feed_market import (
-    CONTRACT_VALUE,
-    LENGTH_MS,
-    START_MS,
-    Market,
-    Simulation,
-    Switches,
-)
+from tests.support.feed_market import CONTRACT_VALUE, LENGTH_MS, START_MS, Market, Simulation, Switches
 
 RULES = Rules(LENGTH_MS)
 N_BARS = 10
@@ -49,10 +42,7 @@ def simulate(market: Market, switches: Switches, source: str = "stream") -> Simu
                 simulation.at(
                     trade.time_ms + 260,
                     lambda now_ms, t=trade: table.see(
-                        market.symbol,
-                        candles.add(t.price, t.contracts, t.time_ms * 1000),
-                        0,
-                        now_ms,
+                        market.symbol, candles.add(t.price, t.contracts, t.time_ms * 1000), 0, now_ms
                     ),
                 )
     simulation.run(START_MS + N_BARS * LENGTH_MS + 45_000)
@@ -86,9 +76,7 @@ COMBINATIONS = [
 
 @pytest.mark.parametrize("switches", COMBINATIONS, ids=str)
 @pytest.mark.parametrize("market", [BUSY, THIN], ids=["busy", "thin"])
-def test_every_candle_is_the_venues_whatever_it_publishes(
-    market: Market, switches: Switches
-) -> None:
+def test_every_candle_is_the_venues_whatever_it_publishes(market: Market, switches: Switches) -> None:
     simulation = simulate(market, switches)
 
     assert bars(simulation) == market.truth()
@@ -98,10 +86,7 @@ def test_every_candle_is_the_venues_whatever_it_publishes(
 LAGS = [
     Switches(has_start=has_start, final=final, lag_ms=lag_ms, lag=lag)
     for has_start, final, lag_ms, lag in itertools.product(
-        (True, False),
-        ("before", "late", "missing"),
-        (400, 1_500, 4_000, 6_500),
-        ("padded", "absent"),
+        (True, False), ("before", "late", "missing"), (400, 1_500, 4_000, 6_500), ("padded", "absent")
     )
 ]
 

@@ -14,10 +14,7 @@ from tests.support.api import account, no_status
 
 @pytest.mark.asyncio
 async def test_without_others_the_list_is_empty(tmp_path: Path) -> None:
-    async with (
-        serving(Api(account(tmp_path), no_status)) as http,
-        http.get("/api/v1/peers") as answer,
-    ):
+    async with serving(Api(account(tmp_path), no_status)) as http, http.get("/api/v1/peers") as answer:
         assert answer.status == 200
         assert Peers.model_validate_json(await answer.read()).peers == ()
 
@@ -42,10 +39,6 @@ def test_an_address_is_scheme_host_and_port(peers: dict[str, str]) -> None:
 
 
 def test_addresses_of_daemons_are_taken() -> None:
-    peers = {
-        "desk-1": "http://127.0.0.1:9465",
-        "b": "https://papertape.example",
-        "c": "http://[::1]:9464",
-    }
+    peers = {"desk-1": "http://127.0.0.1:9465", "b": "https://papertape.example", "c": "http://[::1]:9464"}
 
     assert make_config({"daemon": {"peers": peers}}).daemon.peers == peers

@@ -57,9 +57,7 @@ async def speaking(handler: Handler) -> AsyncIterator[str]:
 
 def saying(body: bytes, head: str = "200 OK", more: str = "") -> Handler:
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(
-            f"HTTP/1.1 {head}\r\nContent-Length: {len(body)}\r\n{more}\r\n".encode() + body
-        )
+        writer.write(f"HTTP/1.1 {head}\r\nContent-Length: {len(body)}\r\n{more}\r\n".encode() + body)
         await writer.drain()
 
     return say
@@ -95,12 +93,7 @@ async def test_one_that_lives_is_told_and_kept_when_it_has_ended(tmp_path: Path)
         async with watching({"desk": url}) as watch:
             assert watch.peers().peers[0].state is PeerState.ASKING  # nobody waits for an answer
             peer = await found(watch, is_judged)
-            assert (peer.name, peer.url, peer.state, peer.reason) == (
-                "desk",
-                url,
-                PeerState.LIVE,
-                "",
-            )
+            assert (peer.name, peer.url, peer.state, peer.reason) == ("desk", url, PeerState.LIVE, "")
             assert peer.status is not None
             assert peer.status.account.equity == 1.0
             assert peer.heard_ms is not None
@@ -175,7 +168,10 @@ ONE = json.loads(no_status().model_dump_json())
         (saying(b"<html>"), "no status of a daemon"),
         (saying(b"[" * 50_000), "no status of a daemon"),
         (saying(b"\xff\x00" * 99), "no status of a daemon"),
-        (saying(json.dumps({**ONE, "account": {**ONE["account"], "equity": float("nan")}}).encode()), "no status of a daemon"),
+        (
+            saying(json.dumps({**ONE, "account": {**ONE["account"], "equity": float("nan")}}).encode()),
+            "no status of a daemon",
+        ),
         (saying(json.dumps({**ONE, "version": "x" * 5_000}).encode()), "no status of a daemon"),
         (saying(json.dumps({**ONE, "started_ms": 10**400}).encode()), "no status of a daemon"),
         (saying(b" " * (ANSWER_BYTES + 1)), "longer than 256 kB"),
@@ -183,7 +179,7 @@ ONE = json.loads(no_status().model_dump_json())
         (saying(b"", "401 No"), "needs a token"),
         (saying(b"", "403 No"), "daemon.hosts"),
     ],
-)  # fmt: skip
+)
 async def test_rubbish_is_refused_with_a_reason(handler: Handler, reason: str) -> None:
     async with speaking(handler) as url, watching({"odd": url}) as watch:
         peer = await found(watch, is_judged)
@@ -238,8 +234,14 @@ async def test_no_redirect_is_followed_and_a_token_goes_to_its_own_daemon_alone(
 
 async def test_long_lists_are_cut_and_a_later_version_is_read(tmp_path: Path) -> None:
     held = PositionState(
-        symbol="AAA", quantity=1.0, entry_price=1.0, last_price=1.0, unrealised_pnl=0.0, stop_price=None, target_price=None
-    )  # fmt: skip
+        symbol="AAA",
+        quantity=1.0,
+        entry_price=1.0,
+        last_price=1.0,
+        unrealised_pnl=0.0,
+        stop_price=None,
+        target_price=None,
+    )
     status = no_status().model_copy(update={"positions": (held,) * (MOST_ROWS + 5)})
     later = {**json.loads(status.model_dump_json()), "a_new_field": {"of": "tomorrow"}}
     async with speaking(saying(json.dumps(later).encode())) as url, watching({"a": url}) as watch:
@@ -253,10 +255,7 @@ async def test_long_lists_are_cut_and_a_later_version_is_read(tmp_path: Path) ->
 async def test_who_was_not_heard_for_a_while_is_stale_and_asked_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async with (
-        server(tmp_path) as other,
-        watching({"a": f"http://127.0.0.1:{other.port}"}) as watch,
-    ):
+    async with server(tmp_path) as other, watching({"a": f"http://127.0.0.1:{other.port}"}) as watch:
         await found(watch, lambda peer: peer.state is PeerState.LIVE)
         assert watch._thread is not None
         monkeypatch.setattr(watch_module, "IDLE_S", 0.0)  # nobody looks on any more

@@ -31,15 +31,7 @@ from papertape.engine.records import (
 )
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision, EmaCross
-from tests.support.helpers import (
-    FREE,
-    START_MS,
-    Outcome,
-    interleave,
-    make_candles,
-    random_candles,
-    run_all,
-)
+from tests.support.helpers import FREE, START_MS, Outcome, interleave, make_candles, random_candles, run_all
 
 HOURS = 3_600_000
 SHARES = {"A": 0.5, "B": 0.25}
@@ -69,18 +61,16 @@ def closing(*closes: float) -> Rows:
 
 
 def spec_of(
-    symbols: str,
-    allocation: Allocation,
-    strategy: Any = None,
-    sizing: str = "fraction",
-    **market: Any,
+    symbols: str, allocation: Allocation, strategy: Any = None, sizing: str = "fraction", **market: Any
 ) -> EngineSpec:
     return EngineSpec(
         [Market(symbol, **{**FREE, **market}) for symbol in symbols],
-        strategy or Hold(), "1h", "1h",
+        strategy or Hold(),
+        "1h",
+        "1h",
         settings=Settings(sizing, risk_fraction=0.02, fixed_fraction=1.0, cash_share=1.0),
         allocation=allocation,
-    )  # fmt: skip
+    )
 
 
 def run(spec: EngineSpec, *tapes: Rows, batch: int | None = None) -> Outcome:
@@ -99,9 +89,7 @@ def quantities(outcome: Outcome) -> list[float]:
         ("risk", (10.0, 5.0)),  # 2 % of 5,000 and of 2,500, ÷ 10
     ],
 )
-def test_a_symbol_is_sized_as_if_its_part_were_the_account(
-    sizing: str, units: tuple[float, float]
-) -> None:
+def test_a_symbol_is_sized_as_if_its_part_were_the_account(sizing: str, units: tuple[float, float]) -> None:
     tape = closing(100, 100, 100)
 
     outcome = run(spec_of("AB", Allocation("shares", SHARES), sizing=sizing), tape, tape)
@@ -256,7 +244,9 @@ def test_by_score_what_a_decision_ends_frees_its_part_for_the_others() -> None:
 
 
 def test_by_score_a_position_that_its_stop_closed_has_no_part_any_more() -> None:
-    falls = make_candles([(100.0, 100.0, 100.0, 100.0)] * 3 + [(100.0, 100.0, 80.0, 100.0)] + [(100.0,) * 4] * 3)  # fmt: skip
+    falls = make_candles(
+        [(100.0, 100.0, 100.0, 100.0)] * 3 + [(100.0, 100.0, 80.0, 100.0)] + [(100.0,) * 4] * 3
+    )
     calm = closing(*[100.0] * 7)
 
     class Once:
@@ -280,9 +270,7 @@ class Asking:
 
     features = ("close",)
 
-    def __init__(
-        self, asks: str, wish: Decision, first: Sequence[Decision | None], at: int
-    ) -> None:
+    def __init__(self, asks: str, wish: Decision, first: Sequence[Decision | None], at: int) -> None:
         self.asks, self.wish, self.first, self.at = asks, wish, first, at
 
     def decide(self, view: Any) -> Any:
@@ -311,9 +299,14 @@ LATE = [None] * 3
     ],
 )
 def test_by_score_a_decision_that_is_refused_takes_no_part_from_others(
-    asks: str, cause: int, wish: Decision, first: Sequence[Decision | None], at: int,
-    event: Cause | Command | None, changes: dict[str, Any],
-) -> None:  # fmt: skip
+    asks: str,
+    cause: int,
+    wish: Decision,
+    first: Sequence[Decision | None],
+    at: int,
+    event: Cause | Command | None,
+    changes: dict[str, Any],
+) -> None:
     sizing = changes.get("sizing", "fraction")
     rule = Allocation("score", rebalance_hours=0 if sizing == "risk" else 1)
     spec = spec_of("AB", rule, Asking(asks, wish, first, at), sizing)
@@ -332,9 +325,7 @@ def test_by_score_a_decision_that_is_refused_takes_no_part_from_others(
     decisions = Outcome(engine, reports).decisions
     held = engine.positions["quantity"]
     assert decisions["refused"][decisions["symbol"] == asker][-1] == cause
-    assert held[1 - asker] == (
-        20.0 if sizing == "risk" else 100.0
-    )  # 2 % of 10,000 ÷ 10, or all of it
+    assert held[1 - asker] == (20.0 if sizing == "risk" else 100.0)  # 2 % of 10,000 ÷ 10, or all of it
     assert held[asker] == 0.0
     assert engine.positions["share"][1 - asker] == 1.0
 
@@ -346,7 +337,11 @@ class Waver:
 
     def decide(self, view: Any) -> Any:
         strength = view["rsi_14"] / 50.0 - 1.0
-        return Decision(1 if strength > 0.0 else -1, confidence=min(abs(strength), 1.0)) if strength == strength else None  # fmt: skip
+        return (
+            Decision(1 if strength > 0.0 else -1, confidence=min(abs(strength), 1.0))
+            if strength == strength
+            else None
+        )
 
 
 def test_by_score_neither_names_nor_batches_nor_a_restart_change_anything() -> None:
@@ -374,15 +369,24 @@ RULES = [
 
 
 def walking(rule: Allocation, symbols: str = "ABC", sizing: str = "all_in") -> EngineSpec:
-    spec = spec_of(symbols, rule, EmaCross(4, 15, allow_short=True), sizing, is_perpetual=True, tick_size=0.01, lot_size=0.001, taker_fee_rate=0.0005)  # fmt: skip
-    return replace(spec, sizes=SizeRules(volatility_days=2.0), settings=replace(spec.settings, leverage_cap=2.0))  # fmt: skip
+    spec = spec_of(
+        symbols,
+        rule,
+        EmaCross(4, 15, allow_short=True),
+        sizing,
+        is_perpetual=True,
+        tick_size=0.01,
+        lot_size=0.001,
+        taker_fee_rate=0.0005,
+    )
+    return replace(
+        spec, sizes=SizeRules(volatility_days=2.0), settings=replace(spec.settings, leverage_cap=2.0)
+    )
 
 
 @settings(max_examples=8, deadline=None)
 @given(rule=st.sampled_from(RULES), cut=st.integers(1, 1_499), batch=st.sampled_from([1, 40, 700]))
-def test_neither_batches_nor_a_restart_change_anything(
-    rule: Allocation, cut: int, batch: int
-) -> None:
+def test_neither_batches_nor_a_restart_change_anything(rule: Allocation, cut: int, batch: int) -> None:
     spec, candles = walking(rule), interleave(WALKS)
     whole = Engine(spec)
     outcome = run_all(whole, candles)
@@ -452,15 +456,21 @@ def test_what_a_symbol_had_and_used_is_counted() -> None:
         ({"allocation": "equall"}, "portfolio.allocation: unknown 'equall': did you mean 'equal'"),
         ({"allocation": "shares"}, "portfolio.shares: it names no symbol"),
         ({"allocation": "shares", "shares": {"A": 0.7, "B": 0.4}}, "they add up to 1.1, more than 1"),
-        ({"allocation": "shares", "shares": {"A": float("nan")}}, "portfolio.shares.A: nan is not above 0 and at most 1"),
+        (
+            {"allocation": "shares", "shares": {"A": float("nan")}},
+            "portfolio.shares.A: nan is not above 0 and at most 1",
+        ),
         ({"allocation": "shares", "shares": {"A": -0.1}}, "portfolio.shares.A: -0.1 is not above 0"),
-        ({"allocation": "shares", "shares": {"AA": 0.5}}, "portfolio.shares.AA: no tape or symbol that is traded has that name"),
+        (
+            {"allocation": "shares", "shares": {"AA": 0.5}},
+            "portfolio.shares.AA: no tape or symbol that is traded has that name",
+        ),
         ({"allocation": "equal", "shares": {"A": 0.5}}, "does not read them"),
         ({"rebalance_hours": 24}, "there are no shares to bring positions to"),
         ({"allocation": "equal", "rebalance_hours": -1}, "rebalance_hours -1 is not at least 0"),
         ({"allocation": "equal", "rebalance_hours": 24}, "by risk a size belongs to its stop"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_one_sentence(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         spec_of("AB", Allocation(**changes), sizing="risk")

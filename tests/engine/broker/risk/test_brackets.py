@@ -57,9 +57,7 @@ def test_amounts_are_those_that_binance_publishes() -> None:
         (2_000_000, 1_200.0 + 7_500.0 + 25_000.0),  # and 2.5 % of a million
     ],
 )
-def test_each_part_is_maintained_at_the_rate_of_its_bracket(
-    notional: int, maintained: float
-) -> None:
+def test_each_part_is_maintained_at_the_rate_of_its_bracket(notional: int, maintained: float) -> None:
     row = market_row(brackets=TABLE)
 
     assert maintenance_of(row, notional * 10**9) * notional == pytest.approx(maintained, rel=1e-12)
@@ -69,9 +67,12 @@ def held(side: int, leverage: float, size: float, bars: list[Any], **market: Any
     """Return the run of a position of `size` units that enters at 100, and the engine."""
     spec = EngineSpec(
         [Market("X", is_perpetual=True, leverage=leverage, **FREE, **market)],
-        Scripted({0: Decision(side)}), "1h", "1h", capital=size * 100.0,
+        Scripted({0: Decision(side)}),
+        "1h",
+        "1h",
+        capital=size * 100.0,
         settings=Settings("fraction", fixed_fraction=1.0, leverage_cap=125.0, cash_share=1.0),
-    )  # fmt: skip
+    )
     engine = Engine(spec)
     return run_all(engine, make_candles([FLAT_BAR, FLAT_BAR, *bars])), engine
 
@@ -141,10 +142,11 @@ def test_delta_asks_at_its_limit_what_its_page_says() -> None:
     assert largest_notional(1 / 0.1275, (), 0.005, 2.5e-8, 1e5, 0.0) == pytest.approx(5e6)
 
 
-@pytest.mark.parametrize(("leverage", "wanted", "got"), [(50.0, 20_000.0, 10_000.0), (10.0, 20_000.0, 20_000.0), (125.0, 20_000.0, 500.0)])  # fmt: skip
-def test_an_entry_is_no_larger_than_its_leverage_allows(
-    leverage: float, wanted: float, got: float
-) -> None:
+@pytest.mark.parametrize(
+    ("leverage", "wanted", "got"),
+    [(50.0, 20_000.0, 10_000.0), (10.0, 20_000.0, 20_000.0), (125.0, 20_000.0, 500.0)],
+)
+def test_an_entry_is_no_larger_than_its_leverage_allows(leverage: float, wanted: float, got: float) -> None:
     outcome, _ = held(LONG, leverage, wanted, [FLAT_BAR], brackets=TABLE)
 
     assert outcome.fills["quantity"].tolist() == pytest.approx([got], rel=1e-12)
@@ -163,9 +165,13 @@ class Piles:
 def test_orders_add_up_to_no_more_either() -> None:
     """At 50x a million is the most: 6,000 × 100, then what is left at the new price, then nothing."""
     spec = EngineSpec(
-        [Market("X", is_perpetual=True, leverage=50.0, brackets=TABLE, **FREE)], Piles(), "1h", "1h", capital=1e6,
+        [Market("X", is_perpetual=True, leverage=50.0, brackets=TABLE, **FREE)],
+        Piles(),
+        "1h",
+        "1h",
+        capital=1e6,
         settings=Settings("fraction", leverage_cap=50.0),
-    )  # fmt: skip
+    )
     bars = [FLAT_BAR, FLAT_BAR, (110.0,) * 4, (110.0,) * 4, (110.0,) * 4]
 
     outcome = run_all(Engine(spec), make_candles(bars))
@@ -179,7 +185,10 @@ def test_orders_add_up_to_no_more_either() -> None:
     [
         ({"brackets": TABLE, "leverage": 126.0}, "leverage 126 is above 125"),
         ({"brackets": TABLE[:1] * 2}, "row 2: up_to 50000 is not above 50000"),
-        ({"brackets": ((1e3, 10.0, 0.01), (1e4, 20.0, 0.02))}, "row 2: leverage 20 is not above 0 and at most 10"),
+        (
+            {"brackets": ((1e3, 10.0, 0.01), (1e4, 20.0, 0.02))},
+            "row 2: leverage 20 is not above 0 and at most 10",
+        ),
         ({"brackets": ((1e3, 20.0, 0.02), (1e4, 10.0, 0.01))}, "row 2: maintenance_rate 0.01 is below 0.02"),
         ({"brackets": ((1e3, 20.0, 0.05),)}, "row 1: at leverage 20 a margin is 5.000%, and 5.000%"),
         ({"brackets": ((float("nan"), 20.0, 0.01),)}, "row 1: up_to nan"),
@@ -188,7 +197,7 @@ def test_orders_add_up_to_no_more_either() -> None:
         ({"brackets": TABLE, "is_perpetual": False}, "a spot market has no margin"),
         ({"leverage": 50.0, "initial_rate": 0.04}, "is above the 25 that initial_rate"),
     ],
-)  # fmt: skip
+)
 def test_a_table_that_cannot_be_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Market("X", **{"is_perpetual": True, **values})
@@ -203,12 +212,21 @@ TIERS = [
 
 
 def test_a_configuration_takes_rows_of_its_own_and_of_ccxt() -> None:
-    own = [{"up_to": 50_000, "leverage": 125, "maintenance_rate": 0.004}, {"up_to": 9e18, "leverage": 100, "maintenance_rate": 0.005}]  # fmt: skip
+    own = [
+        {"up_to": 50_000, "leverage": 125, "maintenance_rate": 0.004},
+        {"up_to": 9e18, "leverage": 100, "maintenance_rate": 0.005},
+    ]
     told = {"maintenance_rate": 0.0025, "maintenance_slope": 1e-8, "initial_rate": 0.005}
     found = [
-        market_of("delta-india", "BTCUSD", "linear", make_config({"markets": {"BTCUSD": {"leverage": 20, "brackets": rows}}}), told)
+        market_of(
+            "delta-india",
+            "BTCUSD",
+            "linear",
+            make_config({"markets": {"BTCUSD": {"leverage": 20, "brackets": rows}}}),
+            told,
+        )
         for rows in (own, TIERS)
-    ]  # fmt: skip
+    ]
 
     assert found[0] == found[1]
     assert [row.leverage for row in found[0].brackets] == [125.0, 100.0]
@@ -219,9 +237,14 @@ def test_a_row_without_an_end_has_none_in_any_unit() -> None:
     config = make_config({"market": {"leverage": 20, "brackets": TIERS}})
     market = replace(market_of("okx", "BTC/IDR:IDR", "linear", config), **FREE)
     spec = EngineSpec(
-        [market], Scripted({0: Decision(LONG)}), "1h", "1h", capital=1e13, money_decimals=2,
+        [market],
+        Scripted({0: Decision(LONG)}),
+        "1h",
+        "1h",
+        capital=1e13,
+        money_decimals=2,
         settings=Settings("fraction", fixed_fraction=1.0, cash_share=1.0),
-    )  # fmt: skip
+    )
 
     outcome = run_all(Engine(spec), make_candles([(100.0,) * 4] * 3))
 

@@ -179,7 +179,7 @@ def test_an_entry_below_a_new_minimum_is_refused() -> None:
 
 def test_tiers_count_the_volume_from_their_first_day_on() -> None:
     """5,000 in and out before the tiers are none of it; 2 × 5,000 after them reach a tier of 10,000 on the next day."""
-    script = {0: Decision(LONG), 1: Decision(0), 4: Decision(LONG), 5: Decision(0), 30: Decision(LONG)}  # fmt: skip
+    script = {0: Decision(LONG), 1: Decision(0), 4: Decision(LONG), 5: Decision(0), 30: Decision(LONG)}
     market = replace(PERPETUAL, taker_fee_rate=0.001)
     change = changed(market, 2, fee_tiers=(FeeTier(9_900.0, 0.0004, 0.0001),))
 
@@ -192,7 +192,7 @@ def test_tiers_count_the_volume_from_their_first_day_on() -> None:
 @pytest.mark.parametrize("is_there_at_once", [True, False])
 def test_tiers_of_a_market_that_is_not_traded_count_nothing(is_there_at_once: bool) -> None:
     """As above, beside a market that only features read: its tiers, from the beginning or later, are nobody's first day."""
-    script = {0: Decision(LONG), 1: Decision(0), 4: Decision(LONG), 5: Decision(0), 30: Decision(LONG)}  # fmt: skip
+    script = {0: Decision(LONG), 1: Decision(0), 4: Decision(LONG), 5: Decision(0), 30: Decision(LONG)}
     tiers = (FeeTier(9_900.0, 0.0004, 0.0001), FeeTier(15_000.0, 0.0002, 0.0))
     market = replace(PERPETUAL, taker_fee_rate=0.001)
     read = Market("Y", read_only=True, **FREE, fee_tiers=tiers if is_there_at_once else ())
@@ -210,7 +210,7 @@ def test_tiers_of_a_market_that_is_not_traded_count_nothing(is_there_at_once: bo
 
 def test_every_figure_that_changed_is_reported_once() -> None:
     before = replace(MARGIN, tick_size=0.1)
-    tables = {"brackets": (Bracket(1e5, 50.0, 0.004), Bracket(1e6, 20.0, 0.02)), "maintenance_rate": 0.0}  # fmt: skip
+    tables = {"brackets": (Bracket(1e5, 50.0, 0.004), Bracket(1e6, 20.0, 0.02)), "maintenance_rate": 0.0}
     engine = engine_of(before, Scripted({}))
     engine.step(make_candles([FLAT_BAR] * 2))
     change = changed(before, 1, tick_size=0.5, **tables)
@@ -220,8 +220,7 @@ def test_every_figure_that_changed_is_reported_once() -> None:
     assert not engine.would_change(change)
 
     told = {
-        (MARKET_FIGURES[row.figure], int(row.place)): (float(row.before), float(row.after))
-        for row in found
+        (MARKET_FIGURES[row.figure], int(row.place)): (float(row.before), float(row.after)) for row in found
     }
     assert told == {
         ("tick_size", 0): (0.1, 0.5),
@@ -250,10 +249,8 @@ def test_every_figure_that_changed_is_reported_once() -> None:
         ({"symbol": "Y"}, "it is of Y"),
         ({"tick": 0.1}, "unexpected keyword argument 'tick'"),
     ],
-)  # fmt: skip
-def test_what_cannot_change_is_refused_before_anything_has(
-    figures: dict[str, Any], said: str
-) -> None:
+)
+def test_what_cannot_change_is_refused_before_anything_has(figures: dict[str, Any], said: str) -> None:
     engine = engine_of(MARGIN, Scripted({}))
     before = engine.snapshot()
 
@@ -292,7 +289,7 @@ def test_before_it_is_the_old_market_and_after_it_on_a_flat_account_the_new(
     script = {
         int(k): Decision(int(random.choice([SHORT, 0, LONG])), stop_distance=float(random.choice([0.0, 1.5])))
         for k in random.choice(60, 25, replace=False)
-    }  # fmt: skip
+    }
     later = {k: decision for k, decision in script.items() if k >= at}
     change, new = changed(MARGIN, at, **figures), replace(MARGIN, **figures)
     split: list[Event] = [candles[: at + 1], change, candles[at + 1 :]]

@@ -34,9 +34,13 @@ def run(
     strategy: Any, bars: list[Any], capital: float = 10_000.0, share: float = 0.5, **market: Any
 ) -> Outcome:
     spec = EngineSpec(
-        [Market("X", **{**FREE, **market})], strategy, "1h", "1h", capital=capital,
+        [Market("X", **{**FREE, **market})],
+        strategy,
+        "1h",
+        "1h",
+        capital=capital,
         settings=Settings("fraction", fixed_fraction=share, cash_share=1.0),
-    )  # fmt: skip
+    )
     return run_all(Engine(spec), make_candles(bars))
 
 
@@ -75,9 +79,7 @@ def test_what_a_fill_pays(fees: dict[str, float], paid: float, is_perpetual: boo
         (-0.0001, {"fee_fixed": 0.1, "fee_surcharge_rate": 0.5}, 0.0015),
     ],
 )
-def test_only_a_configured_rebate_is_below_zero(
-    maker: float, fees: dict[str, float], paid: float
-) -> None:
+def test_only_a_configured_rebate_is_below_zero(maker: float, fees: dict[str, float], paid: float) -> None:
     bars = [FLAT_BAR, (100.0, 100.0, 98.0, 99.0), (99.0,) * 4, (99.0,) * 4]
 
     outcome = run(Waits(), bars, maker_fee_rate=maker, **fees)
@@ -128,9 +130,12 @@ class Until(Daily):
 
 def tiered(n_days: int, strategy: Any = None) -> tuple[Engine, Any]:
     spec = EngineSpec(
-        [Market("X", **{**FREE, "taker_fee_rate": 0.001}, fee_tiers=TIERS)], strategy or Daily(), "1h", "1h",  # type: ignore[arg-type]
+        [Market("X", **{**FREE, "taker_fee_rate": 0.001}, fee_tiers=TIERS)],
+        strategy or Daily(),
+        "1h",
+        "1h",  # type: ignore[arg-type]
         settings=Settings("fraction", fixed_fraction=0.5),
-    )  # fmt: skip
+    )
     return Engine(spec), make_candles([FLAT_BAR] * 24 * n_days)
 
 
@@ -164,7 +169,7 @@ def test_what_is_no_longer_traded_leaves_the_thirty_days() -> None:
 
 def test_the_last_hour_of_a_day_pays_the_rate_of_its_day_however_long_the_batch_is() -> None:
     """Three fills of 5,000 are more than 10,000 before the day is over; 0.08 % is of the next one."""
-    script = {0: Decision(LONG), 2: Decision(0), 4: Decision(LONG), 22: Decision(0), 24: Decision(LONG)}  # fmt: skip
+    script = {0: Decision(LONG), 2: Decision(0), 4: Decision(LONG), 22: Decision(0), 24: Decision(LONG)}
     for batch in (1, 24, 48):
         engine, candles = tiered(2, Scripted(script))
         fills = run_all(engine, candles, batch).fills
@@ -202,7 +207,7 @@ def test_fees_that_cannot_be_are_refused(values: dict[str, Any], message: str) -
 
 def test_a_configuration_has_them() -> None:
     rows = [{"volume": 1e6, "taker_fee_rate": 0.0004, "maker_fee_rate": -0.0001}]
-    config = make_config({"market": {"fee_fixed": 1.0, "fee_surcharge_rate": 0.18, "fee_tiers": rows}})  # fmt: skip
+    config = make_config({"market": {"fee_fixed": 1.0, "fee_surcharge_rate": 0.18, "fee_tiers": rows}})
 
     market = market_of("binance-usdm", "BTCUSDT", "linear", config)
 

@@ -15,14 +15,16 @@ PERPETUAL = {**FREE, "is_perpetual": True}
 SYMBOLS = ("A", "B", "C")
 
 
-def portfolio(limits: Limits, sides: dict[str, int], first: str = "", **settings: float) -> Portfolio:  # fmt: skip
+def portfolio(limits: Limits, sides: dict[str, int], first: str = "", **settings: float) -> Portfolio:
     """Return symbols at 100 that are wanted with all of equity each, `first` a candle before the others."""
     script = {
         (symbol, k): Decision(side)
         for symbol, side in sides.items()
         for k in range(0 if symbol == first else 1, 3)
     }
-    account = Settings("fraction", **{"fixed_fraction": 1.0, "cash_share": 1.0, "leverage_cap": 10.0, **settings})  # type: ignore[arg-type]  # fmt: skip
+    account = Settings(
+        "fraction", **{"fixed_fraction": 1.0, "cash_share": 1.0, "leverage_cap": 10.0, **settings}
+    )  # type: ignore[arg-type]
     tapes = {symbol: make_candles([(100.0, 100.0, 100.0, 100.0)] * 4) for symbol in sides}
     return Portfolio(tapes, dict.fromkeys(sides, PERPETUAL), account, script, limits=limits)
 
@@ -43,15 +45,10 @@ def portfolio(limits: Limits, sides: dict[str, int], first: str = "", **settings
 )
 @pytest.mark.parametrize("turned", [False, True])
 def test_what_a_group_leaves_is_shared_out(
-    groups: tuple[tuple[tuple[str, ...], float], ...],
-    first: str,
-    notionals: dict[str, int],
-    turned: bool,
+    groups: tuple[tuple[tuple[str, ...], float], ...], first: str, notionals: dict[str, int], turned: bool
 ) -> None:
     names = dict(zip(SYMBOLS, reversed(SYMBOLS) if turned else SYMBOLS, strict=True))
-    limits = Limits(
-        groups=tuple(SymbolGroup(tuple(names[s] for s in of), cap) for of, cap in groups)
-    )
+    limits = Limits(groups=tuple(SymbolGroup(tuple(names[s] for s in of), cap) for of, cap in groups))
 
     told, _ = run(portfolio(limits, {"A": LONG, "B": SHORT, "C": LONG}, first), names)
 
@@ -77,7 +74,6 @@ def test_a_member_that_no_market_has_is_refused() -> None:
     limits = Limits(groups=(SymbolGroup(("A", "BTCUSD"), 0.2),))
 
     with pytest.raises(
-        ConfigError,
-        match=r"limits\.groups: no tape or symbol has the name 'BTCUSD': choose one of A, B, C",
+        ConfigError, match=r"limits\.groups: no tape or symbol has the name 'BTCUSD': choose one of A, B, C"
     ):
         run(portfolio(limits, dict.fromkeys(SYMBOLS, LONG)))

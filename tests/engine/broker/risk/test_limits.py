@@ -57,9 +57,13 @@ def always(side: int, n: int) -> dict[int, Decision]:
 def met(outcome: Outcome) -> list[tuple[int, int, int]]:
     """Return (limit, number of the candle at whose close it was met, hours until the end of the lock)."""
     return [
-        (int(e.limit), (int(e.time_ms) - START_MS) // HOUR_MS - 1, (int(e.until_ms) - int(e.time_ms)) // HOUR_MS)
+        (
+            int(e.limit),
+            (int(e.time_ms) - START_MS) // HOUR_MS - 1,
+            (int(e.until_ms) - int(e.time_ms)) // HOUR_MS,
+        )
         for e in outcome.limits
-    ]  # fmt: skip
+    ]
 
 
 def test_a_day_that_lost_enough_is_over() -> None:
@@ -73,8 +77,7 @@ def test_a_day_that_lost_enough_is_over() -> None:
     assert met(outcome) == [(REFUSED_DAILY_LOSS, 2, 21), (REFUSED_DAILY_LOSS, 25, 22)]
     assert outcome.limits["value"].tolist() == [0.03, 0.03125]
     assert [
-        ((int(f.candle_ms) - START_MS) // HOUR_MS, int(f.reason), float(f.price))
-        for f in outcome.fills
+        ((int(f.candle_ms) - START_MS) // HOUR_MS, int(f.reason), float(f.price)) for f in outcome.fills
     ] == [
         (1, REASON_ENTRY, 100.0),
         (3, REASON_DAILY_LOSS, 96.0),
@@ -88,7 +91,7 @@ def test_a_day_that_lost_enough_is_over() -> None:
 
 @pytest.mark.parametrize("price", [97.0 + 1e-6, 98.0])
 def test_a_smaller_loss_goes_on(price: float) -> None:
-    outcome = run_script(bars(100, 100, price, price), always(LONG, 4), limits=Limits(daily_loss=0.03))  # fmt: skip
+    outcome = run_script(bars(100, 100, price, price), always(LONG, 4), limits=Limits(daily_loss=0.03))
 
     assert not len(outcome.limits)
     assert len(outcome.fills) == 1
@@ -129,11 +132,15 @@ def test_a_drawdown_is_measured_from_the_highest_close(days: float, again: int |
 def test_an_operator_ends_a_lock_and_everything_begins_anew() -> None:
     candles = bars(100, 100, 80, 80, 80, 80, 80, 73)
     spec = EngineSpec(
-        [Market("X", **PERPETUAL)], Scripted(always(LONG, 8)), "1h", "1h",
-        settings=Settings("all_in", cash_share=1.0), limits=Limits(drawdown=0.1, daily_loss=0.1),
-    )  # fmt: skip
+        [Market("X", **PERPETUAL)],
+        Scripted(always(LONG, 8)),
+        "1h",
+        "1h",
+        settings=Settings("all_in", cash_share=1.0),
+        limits=Limits(drawdown=0.1, daily_loss=0.1),
+    )
     engine = Engine(spec)
-    reports = [engine.step(candles[:5]), engine.step(Command(Action.RESUME)), engine.step(candles[5:])]  # fmt: skip
+    reports = [engine.step(candles[:5]), engine.step(Command(Action.RESUME)), engine.step(candles[5:])]
 
     outcome = Outcome(engine, reports)
 
@@ -178,7 +185,7 @@ def test_a_gain_between_losses_begins_the_count_anew() -> None:
     script = {0: LONG, 1: FLAT, 2: LONG, 3: FLAT, 4: LONG, 5: FLAT}
     decisions = {candle: Decision(side) for candle, side in script.items()}
 
-    outcome = run_script(bars(100, 100, 99, 99, 101, 101, 100, 100), decisions, limits=Limits(losses=2))  # fmt: skip
+    outcome = run_script(bars(100, 100, 99, 99, 101, 101, 100, 100), decisions, limits=Limits(losses=2))
 
     assert np.sign(outcome.trades["pnl"]).tolist() == [-1, 1, -1]
     assert not len(outcome.limits)
@@ -216,9 +223,13 @@ class Ladder:
 def test_what_one_order_has_taken_of_a_limit_in_a_candle_is_not_there_for_the_next() -> None:
     candles = make_candles([(100.0, 100.0, 100.0, 100.0)] * 2 + [(100.0, 100.0, 97.0, 97.0)])
     spec = EngineSpec(
-        [Market("X", **PERPETUAL)], Ladder(), "1h", "1h",
-        settings=Settings("all_in", cash_share=1.0), limits=Limits(position=0.5),
-    )  # fmt: skip
+        [Market("X", **PERPETUAL)],
+        Ladder(),
+        "1h",
+        "1h",
+        settings=Settings("all_in", cash_share=1.0),
+        limits=Limits(position=0.5),
+    )
 
     outcome = run_all(Engine(spec), candles)
 
@@ -236,7 +247,7 @@ def portfolio(sides: dict[str, int], limits: Limits, **settings: Any) -> Outcome
             return Decision(sides[view.symbol])
 
     markets = [Market(symbol, **PERPETUAL) for symbol in sides]
-    account = Settings(**{"sizing": "fraction", "fixed_fraction": 1.0, "leverage_cap": 10.0, **settings})  # fmt: skip
+    account = Settings(**{"sizing": "fraction", "fixed_fraction": 1.0, "leverage_cap": 10.0, **settings})
     spec = EngineSpec(markets, BySymbol(), "1h", "1h", settings=account, limits=limits)
     return run_all(Engine(spec), interleave([bars(100, 100, 100)] * len(sides)))
 
@@ -250,7 +261,7 @@ def portfolio(sides: dict[str, int], limits: Limits, **settings: Any) -> Outcome
         ({"A": LONG, "B": LONG, "C": SHORT}, Limits(position=0.4, gross=2.0), (4_000, 4_000, 4_000)),
         ({"A": LONG, "B": LONG}, Limits(net=1.0), (5_000, 5_000)),
     ],
-)  # fmt: skip
+)
 def test_what_is_left_is_shared_out(
     sides: dict[str, int], limits: Limits, notionals: tuple[int, ...]
 ) -> None:
@@ -265,9 +276,13 @@ def test_what_is_left_is_shared_out(
 def test_where_nothing_is_left_the_limit_is_named() -> None:
     candles = interleave([bars(100, 100, 100, 100)] * 2)
     spec = EngineSpec(
-        [Market(name, **PERPETUAL, minimum_size=1.0) for name in "AB"], OneByOne(), "1h", "1h",
-        settings=Settings("fraction", fixed_fraction=1.0, leverage_cap=5.0), limits=Limits(gross=1.0),
-    )  # fmt: skip
+        [Market(name, **PERPETUAL, minimum_size=1.0) for name in "AB"],
+        OneByOne(),
+        "1h",
+        "1h",
+        settings=Settings("fraction", fixed_fraction=1.0, leverage_cap=5.0),
+        limits=Limits(gross=1.0),
+    )
 
     outcome = run_all(Engine(spec), candles)
 
@@ -286,9 +301,15 @@ class OneByOne:
 
 
 LIMITS = Limits(
-    daily_loss=0.01, drawdown=0.04, drawdown_lock_days=1.5, losses=2, losses_lock_hours=5.0,
-    position=0.8, gross=1.2, net=0.9,
-)  # fmt: skip
+    daily_loss=0.01,
+    drawdown=0.04,
+    drawdown_lock_days=1.5,
+    losses=2,
+    losses_lock_hours=5.0,
+    position=0.8,
+    gross=1.2,
+    net=0.9,
+)
 N = 1_600
 
 
@@ -302,7 +323,9 @@ def every_order(limits: Limits = LIMITS, names: tuple[str, ...] = ("AAA", "BBB")
 CANDLES = interleave([random_candles(N, seed=50 + s, timeframe="15m") for s in range(2)])
 
 
-def by_hand(outcome: Outcome, limits: Limits, capital: int = 10_000 * 10**9) -> Iterator[tuple[int, int, int]]:  # fmt: skip
+def by_hand(
+    outcome: Outcome, limits: Limits, capital: int = 10_000 * 10**9
+) -> Iterator[tuple[int, int, int]]:
     """Yield (limit, close, end of the lock) as they follow from marks and trades alone, in whole numbers."""
     closed: dict[int, list[int]] = {}
     for trade in outcome.trades:
@@ -329,7 +352,7 @@ def by_hand(outcome: Outcome, limits: Limits, capital: int = 10_000 * 10**9) -> 
         assert day is not None
         if 100 * (peak - worth) >= round(100 * limits.drawdown) * peak:
             locked, until = REFUSED_DRAWDOWN, close + round(limits.drawdown_lock_days * DAY_MS)
-        elif 100 * (day_equity - worth) >= round(100 * limits.daily_loss) * day_equity and not is_told:  # fmt: skip
+        elif 100 * (day_equity - worth) >= round(100 * limits.daily_loss) * day_equity and not is_told:
             locked, until = REFUSED_DAILY_LOSS, (day + 1) * DAY_MS
         else:
             continue
@@ -341,14 +364,14 @@ def test_a_second_account_of_the_marks_meets_the_same_limits() -> None:
 
     found = [(int(e.limit), int(e.time_ms), int(e.until_ms)) for e in outcome.limits]
     assert found == list(by_hand(outcome, LIMITS))
-    assert {limit for limit, _, _ in found} == {REFUSED_DAILY_LOSS, REFUSED_DRAWDOWN, REFUSED_LOSSES}  # fmt: skip
+    assert {limit for limit, _, _ in found} == {REFUSED_DAILY_LOSS, REFUSED_DRAWDOWN, REFUSED_LOSSES}
 
 
 def test_nothing_is_opened_while_a_lock_lasts_and_all_is_closed_at_once() -> None:
     outcome = run_all(every_order(), CANDLES)
     opened = np.isin(outcome.fills["reason"], (REASON_ENTRY, REASON_ENTRY_BY_ORDER))
     for event in outcome.limits:
-        within = (outcome.fills["candle_ms"] >= event.time_ms) & (outcome.fills["candle_ms"] < event.until_ms)  # fmt: skip
+        within = (outcome.fills["candle_ms"] >= event.time_ms) & (outcome.fills["candle_ms"] < event.until_ms)
         assert not (opened & within).any()
         if event.limit != REFUSED_LOSSES and event.until_ms > event.time_ms:
             after = outcome.marks[outcome.marks["time_ms"] > event.time_ms]
@@ -366,7 +389,7 @@ def test_exposure_after_an_entry_is_within_its_limits() -> None:
     assert loose.marks["exposure"].max() > 1.5 * outcome.marks["exposure"].max()
 
     share = np.abs(outcome.fills["position"] * outcome.fills["price"]) * 1e9
-    equity = dict(zip(outcome.marks["time_ms"].tolist(), outcome.marks["equity"].tolist(), strict=True))  # fmt: skip
+    equity = dict(zip(outcome.marks["time_ms"].tolist(), outcome.marks["equity"].tolist(), strict=True))
     opened = np.isin(outcome.fills["reason"], (REASON_ENTRY, REASON_ENTRY_BY_ORDER))
     for fill, notional in zip(outcome.fills[opened], share[opened], strict=True):
         worth = equity.get(int(fill.candle_ms), 10_000 * 10**9)  # at the close before, 2 % to move
@@ -411,7 +434,7 @@ def test_other_names_meet_the_same_limits() -> None:
 
 
 def test_the_digest_says_that_limits_were_met_and_nothing_where_none_were() -> None:
-    far = Limits(daily_loss=0.9, drawdown=0.9, losses=9_999, position=900.0, gross=900.0, net=900.0)  # fmt: skip
+    far = Limits(daily_loss=0.9, drawdown=0.9, losses=9_999, position=900.0, gross=900.0, net=900.0)
     without, within, beyond = every_order(Limits()), every_order(far), every_order()
     for engine in (without, within, beyond):
         engine.step(CANDLES)

@@ -25,15 +25,7 @@ from papertape.engine.records import (
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
 from tests.support.every_order import EveryOrder
-from tests.support.helpers import (
-    FREE,
-    Outcome,
-    Scripted,
-    interleave,
-    make_candles,
-    random_candles,
-    run_all,
-)
+from tests.support.helpers import FREE, Outcome, Scripted, interleave, make_candles, random_candles, run_all
 
 Bar = tuple[float, float, float, float]
 FLAT_BAR: Bar = (100.0, 100.0, 100.0, 100.0)
@@ -49,15 +41,21 @@ class Resting(Scripted):
 
 
 def run(
-    bars: list[Bar], decision: Decision, leverage: float, strategy: type[Scripted] = Scripted,
-    script: dict[int, Decision] | None = None, **market: Any,
-) -> Outcome:  # fmt: skip
+    bars: list[Bar],
+    decision: Decision,
+    leverage: float,
+    strategy: type[Scripted] = Scripted,
+    script: dict[int, Decision] | None = None,
+    **market: Any,
+) -> Outcome:
     """Return what becomes of a position of 5,000 quote that enters at the open of candle 1, 100."""
     spec = EngineSpec(
         [Market("X", is_perpetual=True, leverage=leverage, **{**FREE, "maintenance_rate": 0.005, **market})],
-        strategy(script or {0: decision}), "1h", "1h",
+        strategy(script or {0: decision}),
+        "1h",
+        "1h",
         settings=Settings("fraction", fixed_fraction=0.5, leverage_cap=10.0),
-    )  # fmt: skip
+    )
     return run_all(Engine(spec), make_candles([FLAT_BAR, FLAT_BAR, *bars]))
 
 
@@ -88,11 +86,7 @@ def test_a_position_is_gone_at_its_level_and_loses_its_margin(
 
 @pytest.mark.parametrize(
     ("rate", "slope", "start", "notional"),
-    [
-        (0.0025, 0.0, 0.0, 5_000.0),
-        (0.0025, 1.25e-8, 100_000.0, 5e6),
-        (0.004, 2e-6, 1_000.0, 5_000.0),
-    ],
+    [(0.0025, 0.0, 0.0, 5_000.0), (0.0025, 1.25e-8, 100_000.0, 5e6), (0.004, 2e-6, 1_000.0, 5_000.0)],
 )
 @pytest.mark.parametrize("side", [LONG, SHORT])
 def test_levels_are_those_of_the_formula(
@@ -101,13 +95,23 @@ def test_levels_are_those_of_the_formula(
     """Against fractions: IM% and MM% as Delta publishes them for BTCUSD, its slope in points per quote."""
     leverage, entry = 8.0, 20_000.0
     spec = EngineSpec(
-        [Market(
-            "X", is_perpetual=True, leverage=leverage, maintenance_rate=rate, maintenance_slope=slope,
-            maintenance_from=start, **FREE,
-        )],
-        Scripted({0: Decision(side)}), "1h", "1h", capital=2 * notional,
+        [
+            Market(
+                "X",
+                is_perpetual=True,
+                leverage=leverage,
+                maintenance_rate=rate,
+                maintenance_slope=slope,
+                maintenance_from=start,
+                **FREE,
+            )
+        ],
+        Scripted({0: Decision(side)}),
+        "1h",
+        "1h",
+        capital=2 * notional,
         settings=Settings("fraction", fixed_fraction=0.5, leverage_cap=10.0),
-    )  # fmt: skip
+    )
     engine = Engine(spec)
     engine.step(make_candles([(entry,) * 4] * 2))
 
@@ -121,7 +125,7 @@ def test_levels_are_those_of_the_formula(
 @pytest.mark.parametrize(
     ("side", "bybit", "gate", "binance"),
     [(LONG, 8.1, 8.085708510208207, 8.070707070707071), (SHORT, 11.9, 11.87413417771621, 11.89108910891089)],
-)  # fmt: skip
+)
 def test_levels_beside_freqtrades_table_of_venues(
     side: int, bybit: float, gate: float, binance: float
 ) -> None:
@@ -133,9 +137,12 @@ def test_levels_beside_freqtrades_table_of_venues(
     """
     spec = EngineSpec(
         [Market("X", is_perpetual=True, leverage=5.0, maintenance_rate=0.01, **FREE)],
-        Scripted({0: Decision(side)}), "1h", "1h", capital=10.0,
+        Scripted({0: Decision(side)}),
+        "1h",
+        "1h",
+        capital=10.0,
         settings=Settings("fraction", fixed_fraction=1.0, leverage_cap=1.0, cash_share=1.0),
-    )  # fmt: skip
+    )
     engine = Engine(spec)
     engine.step(make_candles([(10.0,) * 4] * 2))
     level = engine.positions[0].liquidation_price
@@ -236,9 +243,12 @@ class Adds:
 
 def test_an_addition_moves_the_level_and_a_partial_exit_leaves_it() -> None:
     spec = EngineSpec(
-        [Market("X", is_perpetual=True, leverage=10.0, maintenance_rate=0.005, **FREE)], Adds(), "1h", "1h",
+        [Market("X", is_perpetual=True, leverage=10.0, maintenance_rate=0.005, **FREE)],
+        Adds(),
+        "1h",
+        "1h",
         settings=Settings("fraction", fixed_fraction=0.5, leverage_cap=10.0),
-    )  # fmt: skip
+    )
     engine = Engine(spec)
     bars = [FLAT_BAR, FLAT_BAR, (120.0,) * 4, (120.0,) * 4, (99.6,) * 4]
     levels = []
@@ -309,7 +319,9 @@ def test_no_position_outlives_a_price_beyond_its_level() -> None:
             if position.quantity and old.quantity and position.quantity * old.quantity > 0:
                 reached = candles[symbol].low if old.quantity > 0 else candles[symbol].high
                 is_same = position.entry_price == old.entry_price
-                beyond = reached <= old.liquidation_price if old.quantity > 0 else reached >= old.liquidation_price  # fmt: skip
+                beyond = (
+                    reached <= old.liquidation_price if old.quantity > 0 else reached >= old.liquidation_price
+                )
                 assert not (is_same and beyond)
         before = engine.positions.copy()
     assert n_alone > 2
@@ -331,13 +343,20 @@ def test_what_no_margin_can_be_is_refused(values: dict[str, Any], message: str) 
 
 
 def run_marked(
-    bars: list[Bar], marks: list[Bar | None], decision: Decision, leverage: float, strategy: type[Scripted] = Scripted
-) -> Outcome:  # fmt: skip
+    bars: list[Bar],
+    marks: list[Bar | None],
+    decision: Decision,
+    leverage: float,
+    strategy: type[Scripted] = Scripted,
+) -> Outcome:
     """Return what becomes of the same position with marks of its candles; None: that candle has none."""
     spec = EngineSpec(
         [Market("X", is_perpetual=True, leverage=leverage, **{**FREE, "maintenance_rate": 0.005})],
-        strategy({0: decision}), "1h", "1h", settings=Settings("fraction", fixed_fraction=0.5, leverage_cap=10.0),
-    )  # fmt: skip
+        strategy({0: decision}),
+        "1h",
+        "1h",
+        settings=Settings("fraction", fixed_fraction=0.5, leverage_cap=10.0),
+    )
     engine = Engine(spec)
     candles = make_candles([FLAT_BAR, FLAT_BAR, *bars])
     known = [(at, mark) for at, mark in enumerate(marks, 2) if mark is not None]
@@ -375,9 +394,13 @@ def bar(side: int, opens: float, worst: float) -> Bar:
     ],
 )
 def test_the_mark_is_what_comes_to_the_level(
-    traded: tuple[float, float], mark: tuple[float, float] | None, is_gone: bool,
-    leverage: int, side: int, strategy: type[Scripted],
-) -> None:  # fmt: skip
+    traded: tuple[float, float],
+    mark: tuple[float, float] | None,
+    is_gone: bool,
+    leverage: int,
+    side: int,
+    strategy: type[Scripted],
+) -> None:
     way = 100.0 * (1.0 / leverage - 0.005)  # 9.5 and 1.5: levels of 90.5, 109.5, 98.5, 101.5
     bars = [bar(side, *(part * way for part in traded)), FLAT_BAR]
     marks = [None if mark is None else bar(side, *(part * way for part in mark)), None]

@@ -18,53 +18,51 @@ from papertape.engine.records import LONG
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
 from tests.engine.broker.risk.test_fees import FLAT_BAR, Waits
-from tests.support.helpers import (
-    FREE,
-    START_MS,
-    Outcome,
-    Scripted,
-    interleave,
-    make_candles,
-    run_all,
-)
+from tests.support.helpers import FREE, START_MS, Outcome, Scripted, interleave, make_candles, run_all
 
 SCALE = 1.0
 Fee = Callable[[float, float, float, bool, float, float], float]
 
 
-def flat(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:  # fmt: skip
+def flat(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:
     return 2.0
 
 
-def by_contract(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:  # fmt: skip
+def by_contract(
+    notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float
+) -> float:
     return 0.25 * size
 
 
-def capped(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:  # fmt: skip
+def capped(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:
     """Of the underlying, here 4,000 a unit, and no more than a tenth of the premium, as options on Delta Exchange pay."""
     return min(rate * 4_000.0 * size, 0.1 * notional)
 
 
-def in_steps(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:  # fmt: skip
+def in_steps(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:
     for up_to, fee in ((1_000.0, 1.0), (10_000.0, 2.5)):
         if notional < up_to:
             return fee
     return 6.0
 
 
-def as_table(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:  # fmt: skip
+def as_table(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:
     return notional * rate
 
 
-def by_volume(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:  # fmt: skip
+def by_volume(
+    notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float
+) -> float:
     return volume / 1_000_000.0
 
 
-def dearer_below(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:  # fmt: skip
+def dearer_below(
+    notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float
+) -> float:
     return 1.0 if notional > 9_990.0 else 40.0
 
 
-def scaled(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:  # fmt: skip
+def scaled(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:
     return SCALE * helper(size)
 
 
@@ -74,12 +72,12 @@ def helper(size: float) -> float:
 
 def spec_of(
     function: Any, strategy: Any = None, capital: float = 10_000.0, share: float = 0.5, **market: Any
-) -> EngineSpec:  # fmt: skip
+) -> EngineSpec:
     script = strategy or Scripted({0: Decision(LONG), 1: Decision(0)})
     sizing = Settings("fraction", fixed_fraction=share, cash_share=1.0)
     return EngineSpec(
-        [Market("X", **{**FREE, **market})], script, "1h", "1h", capital, sizing, fee_function=function,
-    )  # fmt: skip
+        [Market("X", **{**FREE, **market})], script, "1h", "1h", capital, sizing, fee_function=function
+    )
 
 
 def run(function: Any, **options: Any) -> Outcome:
@@ -106,9 +104,7 @@ def paid(outcome: Outcome) -> list[float]:
     ],
 )
 @pytest.mark.parametrize("is_perpetual", [False, True])
-def test_what_a_fill_pays(
-    function: Any, market: dict[str, float], fee: float, is_perpetual: bool
-) -> None:
+def test_what_a_fill_pays(function: Any, market: dict[str, float], fee: float, is_perpetual: bool) -> None:
     outcome = run(function, is_perpetual=is_perpetual, **market)
 
     assert paid(outcome) == pytest.approx([fee, fee], abs=1e-9)
@@ -193,14 +189,16 @@ def test_it_is_told_what_thirty_days_traded_and_a_restart_keeps_that() -> None:
     assert engine.snapshot() == whole.engine.snapshot()
 
 
-def failing(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:  # fmt: skip
+def failing(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:
     if notional > 10.0:
         raise ValueError("too much to say")
     return 1.0
 
 
 def beyond(answer: float) -> Fee:
-    def constant(notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float) -> float:  # fmt: skip
+    def constant(
+        notional: float, price: float, size: float, is_maker: bool, rate: float, volume: float
+    ) -> float:
         return answer
 
     return constant
@@ -233,12 +231,10 @@ def test_a_rebate_is_no_more_than_the_rate_and_a_small_fill_may_pay_the_smallest
     bars = [FLAT_BAR, (100.0, 100.0, 98.0, 99.0), (99.0,) * 4]
     rebate = spec_of(beyond(-0.1), Waits(), maker_fee_rate=-0.0001, taker_fee_rate=0.0)
 
-    with pytest.raises(
-        StrategyError, match=r"says -0\.1, which is below 0"
-    ):  # as a taker, of a size
+    with pytest.raises(StrategyError, match=r"says -0\.1, which is below 0"):  # as a taker, of a size
         run_all(Engine(rebate), make_candles(bars))
     assert paid(run(beyond(12.0), share=0.001, fee_minimum=12.0)) == [12.0, 12.0]
-    with pytest.raises(StrategyError, match=r"of a fill of 0\.1 at 100 .* says 12, which is above 10"):  # fmt: skip
+    with pytest.raises(StrategyError, match=r"of a fill of 0\.1 at 100 .* says 12, which is above 10"):
         run(lambda n, p, s, m, r, v: 12.0 if n < 100.0 else 1.0, share=0.001)
 
 
@@ -256,7 +252,9 @@ def test_a_strategy_in_kernels_is_not_blamed_for_it() -> None:
     with pytest.raises(StrategyError, match=r"at 2020-01-01T01:00:00Z .* says nan"):
         run(beyond(float("nan")), strategy=AsKernel())
     with pytest.raises(InvariantError, match="beyond the ledger's range"):
-        run_all(Engine(spec_of(None, AsKernel())), make_candles([FLAT_BAR, FLAT_BAR, (100.0, 1e9, 100.0, 1e9)]))  # fmt: skip
+        run_all(
+            Engine(spec_of(None, AsKernel())), make_candles([FLAT_BAR, FLAT_BAR, (100.0, 1e9, 100.0, 1e9)])
+        )
 
 
 @pytest.mark.parametrize(
@@ -267,7 +265,7 @@ def test_a_strategy_in_kernels_is_not_blamed_for_it() -> None:
         (lambda notional, price: 1.0, "does not take notional, price, size, is_maker, rate, volume, but"),
         (lambda n, p, s, m, r, v, more: 1.0, "does not take"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_asked_is_refused_before_anything_starts(function: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=f"account.fee_function: .*{said}"):
         Engine(spec_of(function))
@@ -278,11 +276,14 @@ def test_what_cannot_be_asked_is_refused_before_anything_starts(function: Any, s
     ("function", "said"),
     [
         (lambda n, p, s, m, r, v: None, "returns none, not a number"),
-        (lambda n, p, s, m, r, v: 1.0 if n > 2.0 else None, "not a number; return the fee in quote of every fill"),
+        (
+            lambda n, p, s, m, r, v: 1.0 if n > 2.0 else None,
+            "not a number; return the fee in quote of every fill",
+        ),
         (lambda n, p, s, m, r, v: "1", "not a number"),
         (lambda n, p, s, m, r, v: nowhere(n), "cannot be compiled: NameError: name 'nowhere'"),  # type: ignore[name-defined] # noqa: F821
     ],
-)  # fmt: skip
+)
 def test_what_returns_no_number_is_refused_before_anything_starts(function: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=f"account.fee_function: .*{said}"):
         Engine(spec_of(function))
@@ -314,10 +315,14 @@ def test_twice_the_costs_are_twice_the_fee_and_a_rebate_as_it_is() -> None:
 
 
 def test_a_market_that_changes_keeps_it() -> None:
-    engine = Engine(spec_of(capped, Scripted({0: Decision(LONG), 2: Decision(0)}), taker_fee_rate=0.0003))  # fmt: skip
+    engine = Engine(spec_of(capped, Scripted({0: Decision(LONG), 2: Decision(0)}), taker_fee_rate=0.0003))
     candles = make_candles([FLAT_BAR] * 5)
     figures = Market("X", **{**FREE, "taker_fee_rate": 0.0002}).plain()
 
-    reports = [engine.step(candles[:2]), engine.step(MarketChange(START_MS + 2 * 3_600_000, 0, figures)), engine.step(candles[2:])]  # fmt: skip
+    reports = [
+        engine.step(candles[:2]),
+        engine.step(MarketChange(START_MS + 2 * 3_600_000, 0, figures)),
+        engine.step(candles[2:]),
+    ]
 
     assert paid(Outcome(engine, reports)) == pytest.approx([60.0, 40.0])

@@ -74,7 +74,9 @@ def equal_risk(moments: FloatArray) -> FloatArray:
         x = np.exp(logs)
         return 0.5 * x @ scaled @ x - logs.mean(), x * (scaled @ x) - 1.0 / len(x)
 
-    found = scipy.optimize.minimize(value, np.zeros(len(scale)), jac=True, method="BFGS", options={"gtol": 1e-10})  # fmt: skip
+    found = scipy.optimize.minimize(
+        value, np.zeros(len(scale)), jac=True, method="BFGS", options={"gtol": 1e-10}
+    )
     weights = np.exp(found.x) / scale
     return np.asarray(weights / weights.sum())
 
@@ -133,14 +135,14 @@ def test_before_enough_days_are_known_nobody_has_a_part_and_a_new_market_joins_b
     assert early == pytest.approx([*equal_risk(covariance(two, LEAST_DAYS)), 0.0], abs=5e-6)
     assert after(60 + LEAST_DAYS)[2] == 0.0
     joined = [one[: (61 + LEAST_DAYS) * PER_DAY] for one in tapes]
-    assert after(61 + LEAST_DAYS) == pytest.approx(equal_risk(covariance(joined, LEAST_DAYS)), abs=5e-6)  # fmt: skip
+    assert after(61 + LEAST_DAYS) == pytest.approx(equal_risk(covariance(joined, LEAST_DAYS)), abs=5e-6)
 
 
 def test_parts_change_where_days_end_and_look_at_nothing_later() -> None:
     tapes = walks(3, 90)
     ends = [len(tapes[0]), len(tapes[0]) - 1, len(tapes[0]) - PER_DAY, len(tapes[0]) - PER_DAY - 1]
 
-    whole, within, before, earlier = (shares(run(spec_of("ABC"), [t[:end] for t in tapes])) for end in ends)  # fmt: skip
+    whole, within, before, earlier = (shares(run(spec_of("ABC"), [t[:end] for t in tapes])) for end in ends)
 
     assert whole != within == before != earlier
 

@@ -11,14 +11,7 @@ from papertape.engine.broker.risk.limits import Limits
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
 from papertape.engine.jit import Rows
-from papertape.engine.records import (
-    FLAT,
-    LONG,
-    REFUSED_GROUP,
-    REFUSED_ORDERS,
-    REFUSED_POSITIONS,
-    SHORT,
-)
+from papertape.engine.records import FLAT, LONG, REFUSED_GROUP, REFUSED_ORDERS, REFUSED_POSITIONS, SHORT
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import Decision
 from papertape.replay.config import make_config
@@ -134,9 +127,13 @@ class Orders:
 
 def test_orders_take_places_too() -> None:
     spec = EngineSpec(
-        [Market(name, **PERPETUAL) for name in "AB"], Orders(), "1h", "1h",
-        settings=TENTH, limits=Limits(open_positions=1),
-    )  # fmt: skip
+        [Market(name, **PERPETUAL) for name in "AB"],
+        Orders(),
+        "1h",
+        "1h",
+        settings=TENTH,
+        limits=Limits(open_positions=1),
+    )
 
     outcome = run_all(Engine(spec), interleave([bars(*[price] * 6) for price in (20.0, 10.0)]))
 
@@ -199,8 +196,11 @@ def test_orders_of_a_strategy_are_counted_too() -> None:
 # --- everything at once ----------------------------------------------------------------------------------------------
 
 CROWDED = Limits(
-    open_positions=2, orders=2, orders_hours=5.0, groups=(SymbolGroup(("AAA", "CCC"), 0.35), SymbolGroup(("BBB",), 0.5)),
-)  # fmt: skip
+    open_positions=2,
+    orders=2,
+    orders_hours=5.0,
+    groups=(SymbolGroup(("AAA", "CCC"), 0.35), SymbolGroup(("BBB",), 0.5)),
+)
 CANDLES = interleave([random_candles(1_200, seed=50 + s, timeframe="15m") for s in range(3)])
 
 
@@ -265,9 +265,7 @@ def test_other_names_in_another_order_meet_the_same_limits(whole: Outcome) -> No
 
 
 def test_limits_that_nothing_meets_change_nothing() -> None:
-    far = Limits(
-        open_positions=3, orders=9_999, groups=(SymbolGroup(("AAA", "BBB", "CCC"), 900.0),)
-    )
+    far = Limits(open_positions=3, orders=9_999, groups=(SymbolGroup(("AAA", "BBB", "CCC"), 900.0),))
     part = CANDLES[:1_200]
 
     one, two = run_all(every_order(Limits()), part), run_all(every_order(far), part)

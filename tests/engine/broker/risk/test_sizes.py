@@ -54,11 +54,10 @@ def ran(candles: Rows, sizing: str, strategy: Any = None, **rules: Any) -> Any:
     settings = Settings(sizing, leverage_cap=100.0, cash_share=1.0)
     return replay(
         EngineSpec(
-            [PERPETUAL], strategy or InAndOut(), "1h", "1h", 10_000.0, settings,
-            sizes=SizeRules(**rules),
+            [PERPETUAL], strategy or InAndOut(), "1h", "1h", 10_000.0, settings, sizes=SizeRules(**rules)
         ),
         [candles],
-    )  # fmt: skip
+    )
 
 
 def volatility(candles: Rows, half_life_bars: float) -> Any:
@@ -147,16 +146,19 @@ def test_an_order_without_a_size_gets_what_a_decision_gets(sizing: str) -> None:
     np.testing.assert_allclose(shares[5:], kelly[4 : len(shares) - 1], rtol=1e-6)
 
 
-NAMES = ({"A": "A", "B": "B", "C": "C"}, {"A": "Z", "B": "M", "C": "B"}, {"A": "C", "B": "A", "C": "B"})  # fmt: skip
+NAMES = ({"A": "A", "B": "B", "C": "C"}, {"A": "Z", "B": "M", "C": "B"}, {"A": "C", "B": "A", "C": "B"})
 
 
 @pytest.mark.parametrize("sizing", ["volatility", "kelly"])
 def test_names_batches_and_a_restart_change_nothing(sizing: str) -> None:
     tapes = {name: random_candles(120, seed) for seed, name in enumerate("ABC")}
     portfolio = Portfolio(
-        tapes, {name: {**FREE, "is_perpetual": True} for name in "ABC"}, Settings(sizing, leverage_cap=5.0),
-        capital=10_000.0, sizes=SizeRules(volatility_days=0.5, target_volatility=0.3, kelly_trades=3),
-    )  # fmt: skip
+        tapes,
+        {name: {**FREE, "is_perpetual": True} for name in "ABC"},
+        Settings(sizing, leverage_cap=5.0),
+        capital=10_000.0,
+        sizes=SizeRules(volatility_days=0.5, target_volatility=0.3, kelly_trades=3),
+    )
     told, _ = run(portfolio, NAMES[0], strategy=InAndOut())
 
     assert (told.fills["reason"] == REASON_ENTRY).sum() > 30
@@ -170,7 +172,7 @@ def test_names_batches_and_a_restart_change_nothing(sizing: str) -> None:
 @pytest.mark.parametrize(
     "change",
     ["target_volatility=0", "volatility_days=nan", "kelly_share=1.5", "kelly_trades=1", "kelly_least=-1"],
-)  # fmt: skip
+)
 def test_what_no_size_can_mean_is_refused(change: str) -> None:
     name, value = change.split("=")
 

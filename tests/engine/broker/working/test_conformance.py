@@ -83,9 +83,7 @@ def read(path: Path) -> Iterator[Situation]:
 
 
 SITUATIONS = [one for path in sorted(FOLDER.glob("*.txt")) for one in read(path)]
-TARGETS = list(
-    read(FOLDER.parent / "targets.txt")
-)  # a shorthand of ours: other engines are not asked
+TARGETS = list(read(FOLDER.parent / "targets.txt"))  # a shorthand of ours: other engines are not asked
 
 
 class Scripted:
@@ -129,9 +127,7 @@ def candles_of(situation: Situation) -> Rows:
 def engine_of(situation: Situation) -> Engine:
     market = {n: situation.options.get(n, value) for n, value in MARKET.items()}
     market |= {n: v for n, v in situation.options.items() if n in Market.__dataclass_fields__}
-    account = ACCOUNT | {
-        n: v for n, v in situation.options.items() if n in Settings.__dataclass_fields__
-    }
+    account = ACCOUNT | {n: v for n, v in situation.options.items() if n in Settings.__dataclass_fields__}
     asked = tuple((number, tuple(lines)) for number, lines in situation.asked.items())
     return Engine(
         EngineSpec(
@@ -157,10 +153,7 @@ def outcome(engine: Engine, rows: Rows, batch: int) -> list[str]:
             number = fill["candle_ms"] // MINUTE_MS + 1
             reason = REASON_NAMES[int(fill["reason"])]
             told.append(
-                (
-                    fill["sequence"],
-                    f"{number} {side} {fill['quantity']:.8g} @ {fill['price']:.8g} {reason}",
-                )
+                (fill["sequence"], f"{number} {side} {fill['quantity']:.8g} @ {fill['price']:.8g} {reason}")
             )
         for event in report.orders:
             if event["status"] in ENDS:
@@ -213,12 +206,7 @@ def test_an_entry_in_whose_candle_the_stop_lies_too_is_said_with_what_it_might_h
     """Bought 1 at 102 in a candle down to 97, stop 98 and risk 4; sold at 101, so 1 lost: 3 less."""
     situation = Situation(
         "before or after",
-        candles=[
-            (100, 101, 99, 100),
-            (100, 103, 97, 101),
-            (101, 102, 100, 101),
-            (101, 102, 100, 101),
-        ],
+        candles=[(100, 101, 99, 100), (100, 103, 97, 101), (101, 102, 100, 101), (101, 102, 100, 101)],
         asked={1: ["view.buy(1, stop=102, stop_loss=98)"], 3: ["view.exit()"]},
     )
     report = engine_of(situation).step(candles_of(situation))
@@ -262,8 +250,11 @@ def test_flatten_takes_every_order_back() -> None:
     situation = Situation(
         "flatten",
         candles=[(100, 101, 99, 100)] * 5,
-        asked={1: ["view.buy(1)", "view.buy(1, limit=50, tag='dip')"], 2: ["view.exit(0.5, limit=200, tag='tp')"]},
-    )  # fmt: skip
+        asked={
+            1: ["view.buy(1)", "view.buy(1, limit=50, tag='dip')"],
+            2: ["view.exit(0.5, limit=200, tag='tp')"],
+        },
+    )
     engine, rows = engine_of(situation), candles_of(situation)
     assert outcome(engine, rows[:3], 1) == ["2 buy 1 @ 100 entry"]
     taken = engine.step(Command(Action.FLATTEN)).orders

@@ -35,19 +35,16 @@ def run(
     **market: Any,
 ) -> Outcome:
     """Return what becomes of positions of `times` 10,000 quote each that enter at the open of candle 1, 100."""
-    values = {
-        **FREE,
-        "is_perpetual": True,
-        "leverage": leverage,
-        "maintenance_rate": 0.005,
-        **market,
-    }
+    values = {**FREE, "is_perpetual": True, "leverage": leverage, "maintenance_rate": 0.005, **market}
     spec = EngineSpec(
-        [Market(symbol, **values) for symbol in bars], strategy(script), "1h", "1h",
+        [Market(symbol, **values) for symbol in bars],
+        strategy(script),
+        "1h",
+        "1h",
         settings=Settings(
             "fraction", fixed_fraction=times, cash_share=1.0, leverage_cap=leverage, margin="cross"
         ),
-    )  # fmt: skip
+    )
     tapes = [make_candles([FLAT_BAR, FLAT_BAR, *rows]) for _, rows in sorted(bars.items())]
     if absent is not None:
         tapes[sorted(bars).index(absent[0])]["flag_bits"][absent[1]] = 2
@@ -188,7 +185,7 @@ def test_what_does_not_trade_counts_and_stays() -> None:
 def test_the_fee_comes_on_top() -> None:
     fallen: Bar = (100.0, 100.0, 80.0, 100.0)
 
-    outcome = run({"X": [fallen, FLAT_BAR]}, {("X", 0): Decision(LONG)}, 10, 10, liquidation_fee_rate=0.001)  # fmt: skip
+    outcome = run({"X": [fallen, FLAT_BAR]}, {("X", 0): Decision(LONG)}, 10, 10, liquidation_fee_rate=0.001)
 
     # 1,000 units at 90: 90 quote.
     assert outcome.fills["fee"].tolist()[-1] == pytest.approx(90 * 10**9, abs=20)

@@ -53,10 +53,13 @@ def test_a_stop_limit_is_told_where_it_rests_once_it_is_triggered() -> None:
     times = candles["open_ms"].tolist()
 
     assert told == [
-        (1, PLACED, 103.0, times[1]), (2, PLACED, 97.0, times[1]),
-        (1, TRIGGERED, 102.0, times[1]), (1, FILLED, 102.0, times[2]),
-        (2, TRIGGERED, 96.0, times[2]), (2, FILLED, 96.0, times[3]),
-    ]  # fmt: skip
+        (1, PLACED, 103.0, times[1]),
+        (2, PLACED, 97.0, times[1]),
+        (1, TRIGGERED, 102.0, times[1]),
+        (1, FILLED, 102.0, times[2]),
+        (2, TRIGGERED, 96.0, times[2]),
+        (2, FILLED, 96.0, times[3]),
+    ]
 
 
 def run(seed: int, n: int = 1_500) -> tuple[Engine, Report, Rows, list[Seen]]:

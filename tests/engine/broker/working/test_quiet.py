@@ -23,10 +23,7 @@ def outcome(spec: EngineSpec, rows: Rows, batch: int) -> dict[str, bytes]:
     size = batch * len(spec.markets)
     reports = [engine.step(rows[i : i + size]) for i in range(0, len(rows), size)]
     tables = ("decisions", "fills", "trades", "marks")
-    said = {
-        name: np.concatenate([getattr(report, name) for report in reports]).tobytes()
-        for name in tables
-    }
+    said = {name: np.concatenate([getattr(report, name) for report in reports]).tobytes() for name in tables}
     return said | {f"{name} at the end": getattr(engine, name)[:1].tobytes() for name in STATE}
 
 

@@ -77,17 +77,13 @@ def make_script(seed: random.Random, rows: Rows) -> Script:
 
 
 def instruction(seed: random.Random, close: float, number: int) -> tuple[str, dict[str, Any]]:
-    what = seed.choice(
-        ["buy", "buy", "sell", "sell", "reduce", "reduce", "cancel", "stop", "target"]
-    )
+    what = seed.choice(["buy", "buy", "sell", "sell", "reduce", "reduce", "cancel", "stop", "target"])
     if what == "cancel":
         return what, {"tag": seed.choice(["a", "b", ""])}
     if what in ("stop", "target"):
         return what, {"price": seed.choice([None, price_near(seed, close, 8.0)])}
     options: dict[str, Any] = {"quantity": seed.choice([0.1, 0.25, 1.0, 1.6, 2.5, 40.0])}
-    kind = seed.choice(
-        ["market", "limit", "limit", "stop", "stop-limit", "touch", "touch-limit", "trail"]
-    )
+    kind = seed.choice(["market", "limit", "limit", "stop", "stop-limit", "touch", "touch-limit", "trail"])
     if kind in ("limit", "stop-limit", "touch-limit"):
         options["limit"] = price_near(seed, close, 6.0)
     if kind.startswith(("stop", "touch")):
@@ -124,17 +120,33 @@ def make_rules(seed: random.Random) -> tuple[Rules, Market, Settings]:
     latency = seed.choice([0, 0, 1, 2])
     leverage = seed.choice([1.0, 10.0]) if is_perpetual else 1.0
     rules = Rules(
-        taker=D(str(taker)), maker=D(str(maker)), cost=D(str(cost)), is_perpetual=is_perpetual,
-        leverage=D(leverage), touch=fill == "touch", volume_share=D(str(volume_share)), latency=latency,
-    )  # fmt: skip
+        taker=D(str(taker)),
+        maker=D(str(maker)),
+        cost=D(str(cost)),
+        is_perpetual=is_perpetual,
+        leverage=D(leverage),
+        touch=fill == "touch",
+        volume_share=D(str(volume_share)),
+        latency=latency,
+    )
     market = Market(
-        "AAA", is_perpetual, tick_size=0.5, lot_size=0.25, taker_fee_rate=taker, maker_fee_rate=maker,
-        half_spread_rate=cost / 3, slippage_rate=2 * cost / 3,
-    )  # fmt: skip
+        "AAA",
+        is_perpetual,
+        tick_size=0.5,
+        lot_size=0.25,
+        taker_fee_rate=taker,
+        maker_fee_rate=maker,
+        half_spread_rate=cost / 3,
+        slippage_rate=2 * cost / 3,
+    )
     settings = Settings(
-        sizing="all_in", cash_share=1.0, leverage_cap=leverage, latency_bars=latency,
-        volume_share=volume_share, limit_fill=fill,
-    )  # fmt: skip
+        sizing="all_in",
+        cash_share=1.0,
+        leverage_cap=leverage,
+        latency_bars=latency,
+        volume_share=volume_share,
+        limit_fill=fill,
+    )
     return rules, market, settings
 
 
@@ -180,7 +192,9 @@ def assert_told(engine: Engine, report: Report, levels: dict[str, float]) -> Non
         return
     since = -1
     if levels.get("number") != trade["number"]:
-        levels.update(number=int(trade["number"]), stop=float(trade["stop_price"]), target=float(trade["target_price"]))  # fmt: skip
+        levels.update(
+            number=int(trade["number"]), stop=float(trade["stop_price"]), target=float(trade["target_price"])
+        )
         since = int(report.fills["sequence"][report.fills["trade"] == trade["number"]][0])
     for event in report.orders[report.orders["status"] == MOVED]:
         if event["kind"] in LEVELS and event["sequence"] > since:
@@ -206,8 +220,12 @@ def compare(number: int, n_candles: int) -> Engine:
         if batch == 1:
             assert_told(engine, report, levels)
         for fill in report.fills:
-            what = (int(fill["candle_ms"]) // 60_000, int(fill["side"]),
-                    D(float(fill["quantity"])), D(float(fill["price"])))  # fmt: skip
+            what = (
+                int(fill["candle_ms"]) // 60_000,
+                int(fill["side"]),
+                D(float(fill["quantity"])),
+                D(float(fill["price"])),
+            )
             told.append((int(fill["sequence"]), what))
             candle = rows[what[0]]
             is_inside = candle["low"] <= fill["price"] <= candle["high"]

@@ -33,7 +33,7 @@ def held(targets: list[float], latency: int, volume_share: float) -> list[float]
     """Return the position after every candle, at a price of 10 and a volume of 4."""
     rows = make_candles([(10.0, 10.0, 10.0, 10.0)] * len(targets))
     rows["volume"] = 4.0
-    settings = Settings("all_in", leverage_cap=50.0, latency_bars=latency, volume_share=volume_share)  # fmt: skip
+    settings = Settings("all_in", leverage_cap=50.0, latency_bars=latency, volume_share=volume_share)
     market = Market("X", **{**FREE, "is_perpetual": True, "lot_size": LOT})
     engine = Engine(EngineSpec([market], Wants(targets), "1h", "1h", settings=settings))
     positions = []
@@ -82,9 +82,9 @@ def test_however_slowly_a_target_is_never_passed_and_is_reached(
         ({"fraction": float("-inf")}, "view.hold: fraction -inf is not a finite number"),
         ({"fraction": 0.5, "band": -0.1}, "view.hold: band -0.1 is not a finite number of at least 0"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_target_is_refused_in_a_sentence(call: dict[str, Any], reason: str) -> None:
     with pytest.raises(StrategyError) as error:
-        Instructions(HOUR_MS).hold(call.get("quantity"), call.get("fraction"), call.get("band", 0.0))  # fmt: skip
+        Instructions(HOUR_MS).hold(call.get("quantity"), call.get("fraction"), call.get("band", 0.0))
 
     assert str(error.value) == reason

@@ -114,9 +114,7 @@ def raising_table(candles: Any) -> Any:
 
 @table_feature(look_back=4, name="odd")
 def short_table(candles: Any) -> Any:
-    return (
-        candles["close"][1:] if candles.index[-1].value == AT_MS * 1_000_000 else candles["close"]
-    )
+    return candles["close"][1:] if candles.index[-1].value == AT_MS * 1_000_000 else candles["close"]
 
 
 @table_feature(look_back=4, name="odd")
@@ -146,8 +144,11 @@ FAULTY = [
     (raising_table, r"KeyError: 'oracle' \(test_faults.py, line \d+\)"),
     (short_table, "it returned 3 for 4 candles; one value per candle is needed"),
     (text_table, "it returned .*'x'.*, which is no number"),
-    (keeping_table, "it changed keeping_table.__defaults__, which no snapshot finds; a function of a table keeps nothing"),
-]  # fmt: skip
+    (
+        keeping_table,
+        "it changed keeping_table.__defaults__, which no snapshot finds; a function of a table keeps nothing",
+    ),
+]
 
 
 class Buyer:
@@ -199,9 +200,7 @@ class CompiledBuyer(Buyer):
     decide = kernel(Buyer.decide)
 
 
-@pytest.mark.parametrize(
-    "strategy", [Buyer, CompiledBuyer, EmaCross], ids=["Python", "compiled", "batch"]
-)
+@pytest.mark.parametrize("strategy", [Buyer, CompiledBuyer, EmaCross], ids=["Python", "compiled", "batch"])
 def test_entries_pause_and_stops_stay(strategy: Any) -> None:
     features: dict[str, Any] = {"own_features": (Odd("abc"),), "extra_features": ("odd",)}
     made = EmaCross(2, 3) if strategy is EmaCross else strategy()
@@ -261,26 +260,20 @@ def test_a_batch_after_an_undeclared_change_begins_as_a_restart_would() -> None:
 
 
 @kernel_feature(look_back=3)
-def reaching_back(
-    history: Any, first: int, last: int, count: int, p: Any, state: Any, out: Any
-) -> None:
+def reaching_back(history: Any, first: int, last: int, count: int, p: Any, state: Any, out: Any) -> None:
     for i in range(first, last):
         t = count + i - first
         out[i - first] = history[CLOSE, i - 3] if t >= 3 else np.nan
 
 
 @kernel_feature(look_back=3)
-def before_the_first(
-    history: Any, first: int, last: int, count: int, p: Any, state: Any, out: Any
-) -> None:
+def before_the_first(history: Any, first: int, last: int, count: int, p: Any, state: Any, out: Any) -> None:
     for i in range(first, last):
         out[i - first] = history[CLOSE, i - 2]
 
 
 @kernel_feature(look_back=3)
-def reaching_ahead(
-    history: Any, first: int, last: int, count: int, p: Any, state: Any, out: Any
-) -> None:
+def reaching_ahead(history: Any, first: int, last: int, count: int, p: Any, state: Any, out: Any) -> None:
     for i in range(first, last):
         out[i - first] = history[CLOSE, i + 1] if i + 1 < history.shape[1] else 0.0
 
@@ -306,11 +299,15 @@ def of_the_whole(candles: Any) -> Any:
         (reaching_back, 4, "it reads more than the 3 candles of look_back = 3"),
         (before_the_first, 0, "it reads more than the 3 candles of look_back = 3"),
         (reaching_ahead, 0, "some before the first or after this one"),
-        (forgets_slowly, 64, r"it depends on more than look_back = 20 candles: [\d.]+ on them, [\d.]+ on 40; declare"),
+        (
+            forgets_slowly,
+            64,
+            r"it depends on more than look_back = 20 candles: [\d.]+ on them, [\d.]+ on 40; declare",
+        ),
         (of_the_whole, 16, "it depends on more than look_back = 5 candles"),
     ],
     ids=lambda value: getattr(value, "name", ""),
-)  # fmt: skip
+)
 @pytest.mark.parametrize("batch", [1, 5, 80])
 def test_what_depends_on_more_than_its_look_back_is_refused_early(
     feature: Any, bars: int, reason: str, batch: int
@@ -358,9 +355,7 @@ class Uncopied(Nameless):
         self.generator = (n for n in (1, 2))
 
 
-def _not_compiled(
-    history: Any, first: int, last: int, count: int, p: Any, state: Any, out: Any
-) -> None:
+def _not_compiled(history: Any, first: int, last: int, count: int, p: Any, state: Any, out: Any) -> None:
     out[0] = state.nothing
 
 
@@ -375,7 +370,10 @@ def _other_arguments(history: Any, out: Any) -> None:
         (Nameless, r"feature Nameless: it is a class; write Nameless\(\)"),
         (lambda candles: candles, "a function has to say how far it looks back; write @table_feature"),
         (3, "feature 3: it is neither the name of a feature, nor an object with update"),
-        (_with(name="ema_20"), "feature 'ema_20': a built-in feature has this name; choose another, my_ema_20 say"),
+        (
+            _with(name="ema_20"),
+            "feature 'ema_20': a built-in feature has this name; choose another, my_ema_20 say",
+        ),
         (_with(name="macd_signal"), "a built-in feature has this name"),
         (_with(name="close"), "a built-in feature has this name"),
         (_with(name="model_probability"), "a built-in feature has this name"),
@@ -390,7 +388,7 @@ def _other_arguments(history: Any, out: Any) -> None:
         (_with(state_fields=(("a", 2),), a=[1, 2, 3]), "a has the shape \\(3,\\), not 2 numbers"),
         (Uncopied(), "needs an instance of its own, and this one cannot be copied"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_a_feature_is_refused_with_the_way_out(request_: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Engine(spec_of(Buyer(request_)))
@@ -407,9 +405,12 @@ def test_what_cannot_be_a_feature_is_refused_with_the_way_out(request_: Any, mes
         (lambda: kernel_feature(look_back=1)(3), "3 is not a function"),
         (lambda: kernel_feature(look_back=1, state=[("a", "f4")])(_not_compiled), "is not of the form"),
         (lambda: kernel_feature(look_back=1, state="abc")(_not_compiled), "is not of the form"),
-        (lambda: kernel_feature(look_back=1, parameters=("a",))(_not_compiled), r"parameters \('a',\) are not numbers"),
+        (
+            lambda: kernel_feature(look_back=1, parameters=("a",))(_not_compiled),
+            r"parameters \('a',\) are not numbers",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_declaration_that_makes_no_sense_is_refused(make: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make()
@@ -417,20 +418,19 @@ def test_a_declaration_that_makes_no_sense_is_refused(make: Any, message: str) -
 
 @pytest.mark.parametrize(
     ("function", "message"),
-    [(_not_compiled, "KeyError: 'nothing'"), (_other_arguments, "its kernel does not compile for .history, first, last")],
-)  # fmt: skip
-def test_a_kernel_that_does_not_compile_is_refused_before_anything_runs(
-    function: Any, message: str
-) -> None:
+    [
+        (_not_compiled, "KeyError: 'nothing'"),
+        (_other_arguments, "its kernel does not compile for .history, first, last"),
+    ],
+)
+def test_a_kernel_that_does_not_compile_is_refused_before_anything_runs(function: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=f"feature '{function.__name__}': .*{message}"):
         Engine(spec_of(Buyer(kernel_feature(look_back=1)(function))))
 
 
 def test_two_features_of_one_name_are_refused() -> None:
     assert own_features((wilder, wilder, Efficiency(), Efficiency(), stretch))
-    with pytest.raises(
-        ConfigError, match="feature 'efficiency': two different features have this name"
-    ):
+    with pytest.raises(ConfigError, match="feature 'efficiency': two different features have this name"):
         own_features((Efficiency(), Efficiency(5)))
 
 

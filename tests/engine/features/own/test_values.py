@@ -131,10 +131,7 @@ class Named:
 def test_what_the_configuration_brings_is_asked_for_by_name() -> None:
     candles = tape(200, 3)
     spec = spec_of(
-        Named(),
-        own_features=FEATURES,
-        extra_features=("wilder",),
-        model_features=("wilder", "stretch@4h"),
+        Named(), own_features=FEATURES, extra_features=("wilder",), model_features=("wilder", "stretch@4h")
     )
     found = values_of(run(spec, candles, 50))
     whole = values_of(run(spec, candles, 200))
@@ -151,24 +148,18 @@ def test_the_first_candles_and_ever_rarer_ones_are_looked_at_twice_in_any_batchi
 
     assert whole == [0, *(2**k for k in range(13))]
     for size in (1, 2, 3, 64, 777):
-        parts = [
-            s + k for s in range(0, 5_000, size) for k in looked_at_twice(s, min(size, 5_000 - s))
-        ]
+        parts = [s + k for s in range(0, 5_000, size) for k in looked_at_twice(s, min(size, 5_000 - s))]
         assert parts == whole
 
 
-@kernel_feature(
-    look_back=2, state=[("gain", "f8"), ("loss", "f8")], parameters=(13,), name="wilder"
-)
+@kernel_feature(look_back=2, state=[("gain", "f8"), ("loss", "f8")], parameters=(13,), name="wilder")
 def _other(history: Any, first: int, last: int, count: int, p: Any, state: Any, out: Any) -> None:
     for i in range(first, last):
         out[i - first] = 0.0
 
 
 @pytest.mark.parametrize(
-    "features",
-    [(wilder, Efficiency(9)), (_other, Efficiency())],
-    ids=["another parameter", "another kernel"],
+    "features", [(wilder, Efficiency(9)), (_other, Efficiency())], ids=["another parameter", "another kernel"]
 )
 def test_a_snapshot_of_another_version_is_refused(features: Any) -> None:
     saved = run(spec_of(Trader((wilder, Efficiency()), ())), tape(50, 3), 50).snapshot()

@@ -9,13 +9,7 @@ from papertape.engine.jit import Rows
 from tests.support.helpers import make_candles, random_candles
 
 Told = list[tuple[int, str, int, float]]
-SMALL = {
-    "swing_bars": 2,
-    "internal_bars": 2,
-    "equal_bars": 2,
-    "long_atr_bars": 2,
-    "short_atr_bars": 2,
-}
+SMALL = {"swing_bars": 2, "internal_bars": 2, "equal_bars": 2, "long_atr_bars": 2, "short_atr_bars": 2}
 
 
 def at_peaks(peaks: dict[int, float], n: int, base: float = 100.0) -> Rows:
@@ -77,17 +71,10 @@ def passed_level(closes: list[float]) -> Rows:
         ([103.5, 102.9], "SWEEP", 13, "return"),
         ([103.5, 103.6, 103.0, 102.9], "SWEEP", 15, "return"),  # a close at the level is not inside
         ([103.5, 103.6, 103.7, 103.8], "RUN", 15, ""),
-        (
-            [103.5, 103.6, 103.7, 102.0],
-            "SWEEP",
-            15,
-            "return",
-        ),  # the third candle after decides last
+        ([103.5, 103.6, 103.7, 102.0], "SWEEP", 15, "return"),  # the third candle after decides last
     ],
 )
-def test_a_passed_level_gets_one_verdict(
-    closes: list[float], verdict: str, bar: int, tag: str
-) -> None:
+def test_a_passed_level_gets_one_verdict(closes: list[float], verdict: str, bar: int, tag: str) -> None:
     events = SmartMoney("15m", **SMALL).update(passed_level([*closes, closes[-1], closes[-1]]))
 
     said = [e for e in events if e["kind"] in (22, 23) and e["bar"] == 5]
@@ -110,9 +97,7 @@ def blocks_of(candles: Rows, **parameters: float) -> Rows:
 def test_a_block_is_the_lowest_candle_since_the_pivot_that_is_not_wild(is_mean_range: int) -> None:
     candles = random_candles(2_000, 71, "15m")
     high, low, close = (candles[name] for name in ("high", "low", "close"))
-    reach = np.maximum(
-        high[1:] - low[1:], np.maximum(abs(high[1:] - close[:-1]), abs(low[1:] - close[:-1]))
-    )
+    reach = np.maximum(high[1:] - low[1:], np.maximum(abs(high[1:] - close[:-1]), abs(low[1:] - close[:-1])))
     ranges = np.concatenate([[high[0] - low[0]], reach])
     if is_mean_range:
         usual = np.concatenate([[np.inf], np.cumsum(ranges[1:]) / np.arange(1, len(ranges))])
@@ -143,9 +128,7 @@ def test_mitigation_by_close_waits_for_a_close_beyond_the_far_edge() -> None:
 
     assert len(ended) > 20
     for event in ended:
-        closes = candles["close"][
-            int(made[int(event["bar"])]["known_bar"]) : int(event["known_bar"]) + 1
-        ]
+        closes = candles["close"][int(made[int(event["bar"])]["known_bar"]) : int(event["known_bar"]) + 1]
         beyond = closes < event["bottom"] if event["side"] > 0 else closes > event["top"]
         assert beyond[-1]
         assert not beyond[:-1].any() or event["top"] < event["bottom"]
@@ -158,8 +141,7 @@ def test_confluence_filter_only_takes_breaks_away_or_delays_them() -> None:
 
     internal = [e[(np.isin(e["kind"], (2, 3))) & (e["scale"] == 1)] for e in (plain, strict)]
     swing = [
-        e[(np.isin(e["kind"], (2, 3))) & (e["scale"] == 2)]["known_bar"].tolist()
-        for e in (plain, strict)
+        e[(np.isin(e["kind"], (2, 3))) & (e["scale"] == 2)]["known_bar"].tolist() for e in (plain, strict)
     ]
 
     assert swing[0] == swing[1]
@@ -185,13 +167,8 @@ def test_without_the_threshold_every_gap_beyond_a_close_is_a_strong_one() -> Non
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
-    [
-        ({"swing_bar": 50}, "unknown parameter 'swing_bar'"),
-        ({"swing_bars": 251}, "not between 1 and 250"),
-    ],
+    [({"swing_bar": 50}, "unknown parameter 'swing_bar'"), ({"swing_bars": 251}, "not between 1 and 250")],
 )
-def test_parameters_that_make_no_sense_are_refused(
-    parameters: dict[str, int], message: str
-) -> None:
+def test_parameters_that_make_no_sense_are_refused(parameters: dict[str, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SmartMoney("15m", **parameters)

@@ -110,16 +110,9 @@ def test_previous_periods_are_those_of_a_table() -> None:
         groups = table.groupby(np.asarray(label)).agg({"high": "max", "low": "min", "n": "min"})
         whole = groups if name == "4h" else groups.iloc[1:]  # noon begins a stretch of four hours
         want = list(
-            zip(
-                whole["high"][:-1],
-                whole["low"][:-1],
-                whole["n"].shift(-1)[:-1].astype(int),
-                strict=True,
-            )
+            zip(whole["high"][:-1], whole["low"][:-1], whole["n"].shift(-1)[:-1].astype(int), strict=True)
         )
-        said = events[
-            (events["kind"] == 36) & (events["tag"] == {v: k for k, v in TAG_NAMES.items()}[name])
-        ]
+        said = events[(events["kind"] == 36) & (events["tag"] == {v: k for k, v in TAG_NAMES.items()}[name])]
         found = list(zip(said["top"], said["bottom"], said["known_bar"], strict=True))
         assert found == want, name
 

@@ -19,9 +19,7 @@ KEYS = ("kind", "scale", "side", "bar", "top", "bottom", "level", "tag")
 def wilder(candles: Rows, period: int) -> FloatArray:
     """Return Wilder's average true range as the reference defines it."""
     high, low, close = (candles[name] for name in ("high", "low", "close"))
-    reach = np.maximum(
-        high[1:] - low[1:], np.maximum(abs(high[1:] - close[:-1]), abs(low[1:] - close[:-1]))
-    )
+    reach = np.maximum(high[1:] - low[1:], np.maximum(abs(high[1:] - close[:-1]), abs(low[1:] - close[:-1])))
     ranges = np.concatenate([[high[0] - low[0]], reach])
     atr = np.full(len(ranges), np.nan)
     atr[period - 1] = ranges[:period].mean()
@@ -107,12 +105,8 @@ def test_columns_are_a_fold_of_the_events(
             "sweep_down_bars": min(t - fold.swept.get(-1, -1_000), OLDEST),
             "gap_below": far([close - edge for side, edge in fold.gaps.values() if side > 0], t),
             "gap_above": far([edge - close for side, edge in fold.gaps.values() if side < 0], t),
-            "block_below": far(
-                [close - near for side, near, _ in fold.blocks.values() if side > 0], t
-            ),
-            "block_above": far(
-                [near - close for side, near, _ in fold.blocks.values() if side < 0], t
-            ),
+            "block_below": far([close - near for side, near, _ in fold.blocks.values() if side > 0], t),
+            "block_above": far([near - close for side, near, _ in fold.blocks.values() if side < 0], t),
         }
         for name, value in want.items():
             if name.startswith(("gap", "block")):
@@ -134,18 +128,10 @@ def test_nearest_level_is_the_nearest_that_was_not_passed(
         close, high, low = (float(candles[name][t]) for name in ("close", "high", "low"))
         # Levels that wait for their verdict have been passed by one of the last three candles.
         highest, lowest = candles["high"][t - 2 : t + 1].max(), candles["low"][t - 2 : t + 1].min()
-        above = [
-            level - close for side, level in fold.levels.values() if side > 0 and level >= highest
-        ]
-        below = [
-            close - level for side, level in fold.levels.values() if side < 0 and level <= lowest
-        ]
-        assert columns["level_above"][t] <= min([d / atr[t] for d in above], default=FARTHEST) * (
-            1 + 1e-9
-        )
-        assert columns["level_below"][t] <= min([d / atr[t] for d in below], default=FARTHEST) * (
-            1 + 1e-9
-        )
+        above = [level - close for side, level in fold.levels.values() if side > 0 and level >= highest]
+        below = [close - level for side, level in fold.levels.values() if side < 0 and level <= lowest]
+        assert columns["level_above"][t] <= min([d / atr[t] for d in above], default=FARTHEST) * (1 + 1e-9)
+        assert columns["level_below"][t] <= min([d / atr[t] for d in below], default=FARTHEST) * (1 + 1e-9)
         assert columns["level_above"][t] >= min((high - close) / atr[t], FARTHEST) * (1 - 1e-9)
         assert columns["level_below"][t] >= min((close - low) / atr[t], FARTHEST) * (1 - 1e-9)
 
@@ -155,10 +141,19 @@ def test_flags_and_shares_are_within_their_bounds(
 ) -> None:
     _, columns, _ = case
     bounds = {
-        "position": (0, 1), "zone": (-1, 1), "equilibrium": (0, 1), "reaction": (-1, 1), "entry": (-1, 1),
-        "retracement": (0, 2), "inducement": (-1, 1), "displacement": (-5, 5), "day_high": (-20, 20),
-        "asia": (0, 1), "bullish_count": (0, 10), "bearish_count": (0, 10),
-    }  # fmt: skip
+        "position": (0, 1),
+        "zone": (-1, 1),
+        "equilibrium": (0, 1),
+        "reaction": (-1, 1),
+        "entry": (-1, 1),
+        "retracement": (0, 2),
+        "inducement": (-1, 1),
+        "displacement": (-5, 5),
+        "day_high": (-20, 20),
+        "asia": (0, 1),
+        "bullish_count": (0, 10),
+        "bearish_count": (0, 10),
+    }
 
     for name, (least, most) in bounds.items():
         values = columns[name][FROM:]

@@ -15,15 +15,8 @@ from tests.support.helpers import interleave, random_candles
 NAMES = EVENT.names or ()
 
 
-def make_engine(
-    symbols: tuple[str, ...] = ("X",), events: bool = True, **options: object
-) -> Engine:
-    given = {
-        "timeframe": "15m",
-        "base_timeframe": "15m",
-        "extra_features": ("smc_10_3_50",),
-        **options,
-    }
+def make_engine(symbols: tuple[str, ...] = ("X",), events: bool = True, **options: object) -> Engine:
+    given = {"timeframe": "15m", "base_timeframe": "15m", "extra_features": ("smc_10_3_50",), **options}
     markets = [Market(symbol) for symbol in symbols]
     return Engine(EngineSpec(markets, Confluence(0.3, use_smc=False), events=events, **given))  # type: ignore[arg-type]
 
@@ -47,16 +40,15 @@ def test_engine_says_what_the_stepper_says() -> None:
 
 def test_any_batching_reports_the_same_events_of_all_symbols_and_timeframes() -> None:
     tape = interleave([random_candles(3_000, 82, "5m"), random_candles(3_000, 83, "5m")])
-    options = {
-        "timeframe": "15m",
-        "base_timeframe": "5m",
-        "extra_features": ("smc_10_3_50", "smc_5_3_50@1h"),
-    }
+    options = {"timeframe": "15m", "base_timeframe": "5m", "extra_features": ("smc_10_3_50", "smc_5_3_50@1h")}
     runs = [run(make_engine(("A", "B"), **options), tape, batch) for batch in (2, 98, 6_000)]
 
     assert {(int(e["symbol"]), int(e["timeframe_ms"])) for e in runs[0]} == {
-        (0, 900_000), (1, 900_000), (0, 3_600_000), (1, 3_600_000)
-    }  # fmt: skip
+        (0, 900_000),
+        (1, 900_000),
+        (0, 3_600_000),
+        (1, 3_600_000),
+    }
     assert (np.diff(runs[0]["known_ms"]) >= 0).all()
     assert runs[0].tobytes() == runs[1].tobytes() == runs[2].tobytes()
 
@@ -104,5 +96,6 @@ def test_columns_of_another_timeframe_stand_beside_those_of_this_one() -> None:
     names = engine.frames.columns
 
     assert [name for name in names if name.startswith("smc")] == [
-        *(f"smc_{column}" for column in COLUMNS), *(f"smc_{column}@4h" for column in COLUMNS)
-    ]  # fmt: skip
+        *(f"smc_{column}" for column in COLUMNS),
+        *(f"smc_{column}@4h" for column in COLUMNS),
+    ]

@@ -42,21 +42,8 @@ def test_higher_events_are_those_of_the_big_candles_when_they_close() -> None:
 
     found = events[(events["scale"] == 3) & (events["kind"] != HTF_BIAS)]
     plain_gaps = [15, 16, 17, 18, 19, 20]
-    want = alone[
-        (alone["scale"] == 2) | (np.isin(alone["kind"], plain_gaps) & (alone["scale"] == 0))
-    ]
-    names = (
-        "bar",
-        "formed_ms",
-        "kind",
-        "side",
-        "top",
-        "bottom",
-        "level",
-        "strength",
-        "reference",
-        "tag",
-    )
+    want = alone[(alone["scale"] == 2) | (np.isin(alone["kind"], plain_gaps) & (alone["scale"] == 0))]
+    names = ("bar", "formed_ms", "kind", "side", "top", "bottom", "level", "strength", "reference", "tag")
     assert len(found) > 200
     assert found["known_bar"].tolist() == [known[bar] for bar in want["known_bar"]]
     for name in names:

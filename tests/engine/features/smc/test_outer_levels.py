@@ -27,10 +27,7 @@ def sources(events: Rows) -> list[tuple[int, int, int, float]]:
             found += [(known, e.SCALE_SESSION, -1, float(row["bottom"]))]
         elif kind == e.PERIOD and tag in (e.PERIOD_DAY, e.PERIOD_WEEK):
             scale = e.SCALE_DAY if tag == e.PERIOD_DAY else e.SCALE_WEEK
-            found += [
-                (known, scale, 1, float(row["top"])),
-                (known, scale, -1, float(row["bottom"])),
-            ]
+            found += [(known, scale, 1, float(row["top"])), (known, scale, -1, float(row["bottom"]))]
     return found
 
 
@@ -57,9 +54,16 @@ def test_verdicts_are_those_of_a_slow_search(seed: int) -> None:
     events = market.update(candles)
 
     told = [
-        (int(r["known_bar"]), int(r["kind"]), int(r["scale"]), int(r["side"]), float(r["level"]), int(r["tag"]))
+        (
+            int(r["known_bar"]),
+            int(r["kind"]),
+            int(r["scale"]),
+            int(r["side"]),
+            float(r["level"]),
+            int(r["tag"]),
+        )
         for r in events[np.isin(events["kind"], (e.LEVEL_SWEEP, e.LEVEL_RUN))]
-    ]  # fmt: skip
+    ]
 
     want = [verdict(candles, *source) for source in sources(events)]
     assert market.n_dropped == 0, "no shelf was full, so none is missing"

@@ -22,10 +22,18 @@ from tests.support.helpers import make_candles, random_candles
 
 ROOT = Path(__file__).resolve().parents[4]
 SMALL = {
-    "swing_bars": 8, "internal_bars": 3, "equal_bars": 2, "long_atr_bars": 20, "equal_atr": 0.3, "pool_atr": 0.5,
-    "gap_age_bars": 50, "inverse_age_bars": 30, "higher_swing_bars": 3, "higher_internal_bars": 2,
+    "swing_bars": 8,
+    "internal_bars": 3,
+    "equal_bars": 2,
+    "long_atr_bars": 20,
+    "equal_atr": 0.3,
+    "pool_atr": 0.5,
+    "gap_age_bars": 50,
+    "inverse_age_bars": 30,
+    "higher_swing_bars": 3,
+    "higher_internal_bars": 2,
     "higher_ms": 4 * 900_000,
-}  # fmt: skip
+}
 PRICES = ("open", "high", "low", "close")
 
 
@@ -236,20 +244,10 @@ def test_compiled_and_plain_python_say_the_same(tmp_path: Path) -> None:
         "np.save(sys.argv[2], np.frombuffer(events.tobytes(), np.uint8))\n"
     )
     out = tmp_path / "plain.npy"
-    command = [
-        sys.executable,
-        "-W",
-        "error",
-        "-c",
-        program,
-        str(tmp_path / "candles.npy"),
-        str(out),
-    ]
+    command = [sys.executable, "-W", "error", "-c", program, str(tmp_path / "candles.npy"), str(out)]
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
 
-    subprocess.run(
-        [*command, json.dumps(SMALL)], check=True, cwd=ROOT, env=environment, timeout=120
-    )
+    subprocess.run([*command, json.dumps(SMALL)], check=True, cwd=ROOT, env=environment, timeout=120)
 
     events = events_of(candles)
     assert len(events) > 500
@@ -282,8 +280,7 @@ def test_age_limits_end_gaps_with_an_event() -> None:
     expired = events[(events["kind"] == GAP_EXPIRED) & (events["scale"] == 0)]
 
     made = {
-        int(e["bar"]): int(e["known_bar"])
-        for e in events[(events["kind"] == 15) & (events["scale"] == 0)]
+        int(e["bar"]): int(e["known_bar"]) for e in events[(events["kind"] == 15) & (events["scale"] == 0)]
     }
     assert len(expired)
     for event in expired:

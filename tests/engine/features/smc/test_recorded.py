@@ -15,9 +15,7 @@ from tests.support.helpers import needs_shared
 pytestmark = needs_shared
 
 Row = dict[str, object]
-CHART_COLUMNS = (
-    "known_at", "kind", "scale", "dir", "bar", "level", "top", "bottom", "bar2", "level2", "tag",
-)  # fmt: skip
+CHART_COLUMNS = ("known_at", "kind", "scale", "dir", "bar", "level", "top", "bottom", "bar2", "level2", "tag")
 ICT_COLUMNS = ("known_at", "kind", "dir", "bar", "level", "top", "bottom", "bar2", "tag")
 
 
@@ -50,9 +48,7 @@ def ict_row(row: Row) -> Row:
     return row
 
 
-def lines_of(
-    write: Callable[[Row], Row], columns: tuple[str, ...], kinds: set[object]
-) -> Counter[Line]:
+def lines_of(write: Callable[[Row], Row], columns: tuple[str, ...], kinds: set[object]) -> Counter[Line]:
     """Return our events of some kinds, those of the higher timeframe's own structure left out."""
     rows = (
         write(row)
@@ -113,9 +109,7 @@ def test_touch_of_a_gap_is_the_batch_package_s_mitigation() -> None:
     table = pd.read_csv(FOLDER / "fvg_result_data.csv")
     gaps = np.flatnonzero(table["FVG"].notna())
     touched = {
-        row["bar"]: row["known_at"]
-        for row in told()
-        if row["kind"] == "FVG_TOUCH" and row["scale"] == ""
+        row["bar"]: row["known_at"] for row in told() if row["kind"] == "FVG_TOUCH" and row["scale"] == ""
     }
 
     found = [touched.get(int(bar), 0) for bar in gaps]

@@ -23,17 +23,13 @@ def make(seed: int = 1, n: int = 2_000, **options: Any) -> DriftMonitor:
     return DriftMonitor(reference(columns, p, y), HORIZON, DriftOptions(**options))
 
 
-def recent(
-    seed: int = 2, shift: float = 0.0, columns: int = 3, n: int = 512
-) -> dict[str, np.ndarray]:
+def recent(seed: int = 2, shift: float = 0.0, columns: int = 3, n: int = 512) -> dict[str, np.ndarray]:
     rows = np.random.default_rng(seed).normal(size=(n, 3))
     rows[:, :columns] += shift
     return {"X": rows}
 
 
-def resolved(
-    n: int, seed: int = 3, is_flipped: bool = False
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def resolved(n: int, seed: int = 3, is_flipped: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     p = random.choice([0.3, 0.7], n)
     y = (random.uniform(size=n) < (1.0 - p if is_flipped else p)).astype(np.float64)
@@ -62,9 +58,7 @@ def test_one_feature_of_three_that_left_is_a_warning_or_more_and_is_told_once() 
 
     assert first.policy.level == WARN
     assert first.alarms == {"feature_a": 1}
-    assert first.kinds() == {
-        "feature": 1, "prediction": 0, "target": 0, "calibration": 0, "performance": 0,
-    }  # fmt: skip
+    assert first.kinds() == {"feature": 1, "prediction": 0, "target": 0, "calibration": 0, "performance": 0}
     assert "1 of 3 features left the training data, 1 far (a)" in first.reason
     assert second.alarms == {}
     assert make(severe_share=0.3).check(recent(shift=1.0, columns=1), {}, 0).policy.level == SMALLER

@@ -35,18 +35,25 @@ def walk(*steps: tuple[int, Signs], state: PolicyState = FRESH) -> list[int]:
 
 def test_levels_rise_at_once_and_fall_a_step_at_a_time_after_quiet() -> None:
     assert walk((0, QUIET), (1, WARNED), (2, SEVERE)) == [OK, WARN, SMALLER]
-    assert walk(
-        (0, SEVERE), (9, QUIET), (10, QUIET), (19, QUIET), (20, QUIET), (30, QUIET)
-    ) == [SMALLER, SMALLER, WARN, WARN, OK, OK]  # fmt: skip
+    assert walk((0, SEVERE), (9, QUIET), (10, QUIET), (19, QUIET), (20, QUIET), (30, QUIET)) == [
+        SMALLER,
+        SMALLER,
+        WARN,
+        WARN,
+        OK,
+        OK,
+    ]
 
 
 def test_a_lower_sign_keeps_the_level_from_falling_below_it_and_the_same_sign_renews_it() -> None:
     assert walk((0, SEVERE), (10, WARNED), (20, WARNED), (29, QUIET), (30, QUIET)) == [
-        SMALLER, WARN, WARN, WARN, OK,
-    ]  # fmt: skip
-    assert walk((0, SEVERE), (8, SEVERE), (12, QUIET), (18, QUIET)) == [
-        SMALLER, SMALLER, SMALLER, WARN,
-    ]  # fmt: skip
+        SMALLER,
+        WARN,
+        WARN,
+        WARN,
+        OK,
+    ]
+    assert walk((0, SEVERE), (8, SEVERE), (12, QUIET), (18, QUIET)) == [SMALLER, SMALLER, SMALLER, WARN]
 
 
 def test_an_alarm_asks_for_a_training_until_one_was_tried() -> None:
@@ -69,8 +76,11 @@ def test_an_alarm_soon_after_a_training_stops_and_quiet_brings_it_back() -> None
     assert (later.level, later.is_retrain_due) == (RETRAIN, True)
     # Severe features alone do not hold a stop; after ten quiet bars positions are smaller, then a warning, then all is well.
     assert walk((68, SEVERE), (69, SEVERE), (79, QUIET), (89, QUIET), state=stopped) == [
-        STOP, SMALLER, WARN, OK,
-    ]  # fmt: skip
+        STOP,
+        SMALLER,
+        WARN,
+        OK,
+    ]
 
 
 def test_a_repeated_alarm_renews_a_stop_and_in_time_asks_for_a_training_again() -> None:
@@ -109,11 +119,20 @@ def test_size_factor_applies_from_smaller_on() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"warn_psi": 0.0}, {"severe_psi": 0.05}, {"chance": 0.0}, {"severe_share": 0.0},
-        {"least_rows": 10}, {"adwin_delta": 1.0}, {"page_hinkley": 0.0}, {"size_factor": 1.1},
-        {"calm_bars": 0}, {"again_bars": 0}, {"least_blocks": 1}, {"page_hinkley_delta": -0.1},
+        {"warn_psi": 0.0},
+        {"severe_psi": 0.05},
+        {"chance": 0.0},
+        {"severe_share": 0.0},
+        {"least_rows": 10},
+        {"adwin_delta": 1.0},
+        {"page_hinkley": 0.0},
+        {"size_factor": 1.1},
+        {"calm_bars": 0},
+        {"again_bars": 0},
+        {"least_blocks": 1},
+        {"page_hinkley_delta": -0.1},
     ],
-)  # fmt: skip
+)
 def test_options_out_of_range_are_refused(changes: dict[str, float]) -> None:
     (name,) = changes
     with pytest.raises(ConfigError, match=f"drift: {name}"):

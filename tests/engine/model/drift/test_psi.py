@@ -49,9 +49,7 @@ def test_a_bin_that_the_reference_never_saw_counts_only_when_it_is_hit() -> None
 @pytest.mark.parametrize("freedom", [1.0, 2.0, 3.7, 9.0])
 @pytest.mark.parametrize("chance", [0.05, 0.001])
 def test_quantiles_are_those_of_chi_squared(freedom: float, chance: float) -> None:
-    assert chi_squared(freedom, chance) == pytest.approx(
-        scipy.stats.chi2.isf(chance, freedom), rel=0.03
-    )
+    assert chi_squared(freedom, chance) == pytest.approx(scipy.stats.chi2.isf(chance, freedom), rel=0.03)
     assert chi_squared(0.0, chance) == 0.0
 
 

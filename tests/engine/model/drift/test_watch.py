@@ -12,9 +12,7 @@ from papertape.engine.model.drift.policy import RETRAIN, SMALLER, STOP, DriftOpt
 from papertape.engine.model.drift.watch import DriftMachine, DriftOrder
 
 HOUR_MS = 3_600_000
-OPTIONS = DriftOptions(
-    least_blocks=2, page_hinkley=1.0, adwin_delta=0.9, again_bars=50, calm_bars=1_000
-)
+OPTIONS = DriftOptions(least_blocks=2, page_hinkley=1.0, adwin_delta=0.9, again_bars=50, calm_bars=1_000)
 REFERENCE: dict[str, Any] = {
     "inputs": {"x": {"edges": [0.0], "shares": [0.5, 0.5]}},
     "probability": {"edges": [0.5], "shares": [0.5, 0.5]},
@@ -107,9 +105,7 @@ def test_a_model_that_takes_over_ends_what_drift_began_and_a_refused_one_does_no
 
 
 @pytest.mark.parametrize("later", [45, 51])
-def test_a_change_soon_after_a_training_stops_entries_and_a_later_one_trains_again(
-    later: int,
-) -> None:
+def test_a_change_soon_after_a_training_stops_entries_and_a_later_one_trains_again(later: int) -> None:
     watch, hour = alarmed()
     watch.take_wish()
     watch.refused(hour * HOUR_MS)
@@ -131,9 +127,7 @@ def test_a_model_without_a_reference_is_not_called_fine() -> None:
     watch = machine()
     watch.took_over(1, 0, {})
 
-    assert (
-        watch.look(10 * HOUR_MS, (np.zeros(0, np.int64), np.zeros(0), np.zeros(0)), {}, {}) is None
-    )
+    assert watch.look(10 * HOUR_MS, (np.zeros(0, np.int64), np.zeros(0), np.zeros(0)), {}, {}) is None
     assert not watch.has_looked
     assert watch.next_ms == 20 * HOUR_MS
 

@@ -26,9 +26,7 @@ def by_hand(unseen: Unseen, options: BetOptions) -> list[tuple[int, list[float]]
     """Return each block's end and factors, one row after the other, as the docstring says it."""
     h, found, start = unseen.horizon_bars, [], unseen.since_bar
     n_symbols = int(unseen.symbol.max()) + 1
-    table = list(
-        zip(*(getattr(unseen, n).tolist() for n in ("bar", "symbol", "y", "p")), strict=True)
-    )
+    table = list(zip(*(getattr(unseen, n).tolist() for n in ("bar", "symbol", "y", "p")), strict=True))
     while start + h <= unseen.end_bar:
         stop = min(start + round(options.block_horizons * h), unseen.end_bar - h + 1)
         factors = []
@@ -38,9 +36,7 @@ def by_hand(unseen: Unseen, options: BetOptions) -> list[tuple[int, list[float]]
             for bar, symbol, y, p in table:
                 if not start <= bar < stop or math.isnan(p):
                     continue
-                known = [
-                    r[2] for r in table if r[1] == symbol and r[0] + h <= start and r[2] == r[2]
-                ]
+                known = [r[2] for r in table if r[1] == symbol and r[0] + h <= start and r[2] == r[2]]
                 rate = min(max((sum(known) + 10.0) / (len(known) + 20.0), 0.2), 0.8)
                 middle, count = p, 0.0
                 for said in (r[3] for r in table if r[1] == symbol and r[0] < bar and r[3] == r[3]):
@@ -75,9 +71,7 @@ def test_a_block_is_fair_when_rises_are_as_frequent_as_falls(outcomes: tuple[flo
     # Without history the base rate is one half: over all outcomes of a block of coins the mean factor is 1.
     n, said = 5, np.random.default_rng(2).uniform(0.1, 0.9, 5)
     factors = [
-        bet(
-            Unseen(np.arange(n), np.zeros(n, int), np.array(y), said, 0, n, 1), BetOptions(float(n))
-        )
+        bet(Unseen(np.arange(n), np.zeros(n, int), np.array(y), said, 0, n, 1), BetOptions(float(n)))
         for y in itertools.product(outcomes, repeat=n)
     ]
 
@@ -117,10 +111,7 @@ def test_rows_without_a_whole_horizon_are_no_block() -> None:
     assert len(bet(rows(5, n=22)).rows) == 0
     assert len(bet(rows(5, n=24)).rows) == 1
     nothing = np.zeros(0)
-    assert (
-        len(bet(Unseen(nothing.astype(int), nothing.astype(int), nothing, nothing, 5, 4, 1)).rows)
-        == 0
-    )
+    assert len(bet(Unseen(nothing.astype(int), nothing.astype(int), nothing, nothing, 5, 4, 1)).rows) == 0
 
 
 @pytest.mark.parametrize(

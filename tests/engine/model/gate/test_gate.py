@@ -97,9 +97,7 @@ def test_each_criterion_alone_refuses() -> None:
     assert len(passed(rich)) == 5
 
     cases = {
-        "log_loss_below_logistic": rich._replace(
-            probabilities={**with_champion, "logistic": better}
-        ),
+        "log_loss_below_logistic": rich._replace(probabilities={**with_champion, "logistic": better}),
         "net_return_above_0": known._replace(majority=0.5, cost=0.02),
     }
     for name, spoilt in cases.items():
@@ -148,9 +146,7 @@ def test_too_little_evidence_is_refused_whatever_it_says() -> None:
     for verdict in (few, blocks, one_sided, none):
         assert not verdict.is_promoted
         assert verdict.criteria == ()
-    assert few.reason == (
-        "refused: 600 rows with an outcome are fewer than 601; keep more for the gate"
-    )
+    assert few.reason == ("refused: 600 rows with an outcome are fewer than 601; keep more for the gate")
     assert blocks.reason.startswith("refused: the rows hold 5 blocks of 120 bars, fewer than 8")
     assert one_sided.reason == "refused: every one of 600 rows has the same outcome"
     assert none.told["rows"] == 0
@@ -160,16 +156,16 @@ def test_a_row_without_an_opinion_of_everyone_is_left_out_for_everyone() -> None
     known = evidence()
     logistic = known.probabilities["logistic"].copy()
     logistic[:100] = np.nan
-    holed = gate(
-        known._replace(probabilities={**known.probabilities, "logistic": logistic})
-    ).contenders
+    holed = gate(known._replace(probabilities={**known.probabilities, "logistic": logistic})).contenders
     cut = gate(
         known._replace(
-            bar=known.bar[100:], y=known.y[100:], long_return=known.long_return[100:],
+            bar=known.bar[100:],
+            y=known.y[100:],
+            long_return=known.long_return[100:],
             short_return=known.short_return[100:],
             probabilities={name: p[100:] for name, p in known.probabilities.items()},
         )
-    ).contenders  # fmt: skip
+    ).contenders
 
     assert holed == cut
     assert holed["challenger"]["rows"] == N - 100
@@ -200,9 +196,7 @@ def test_equal_seeds_give_equal_verdicts_as_json_without_nan() -> None:
     assert set(values["contenders"]) == {"challenger", "logistic", "majority"}
     silent = evidence()._replace(probabilities={"challenger": np.full(N, 0.5)})
     told = json.loads(json.dumps(gate(silent).to_json(), allow_nan=False))
-    assert told["criteria"][-1]["told"] == (
-        "its probabilities never leave the middle far enough for a trade"
-    )
+    assert told["criteria"][-1]["told"] == ("its probabilities never leave the middle far enough for a trade")
 
 
 @pytest.mark.parametrize(

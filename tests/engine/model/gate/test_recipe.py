@@ -9,13 +9,7 @@ import pytest
 from papertape.engine.errors import ConfigError
 from papertape.engine.model.gate.bets import Unseen, bet
 from papertape.engine.model.gate.gate import GateOptions
-from papertape.engine.model.gate.recipe import (
-    SHARES,
-    RecipeOptions,
-    RecipeState,
-    judge,
-    surely_worse,
-)
+from papertape.engine.model.gate.recipe import SHARES, RecipeOptions, RecipeState, judge, surely_worse
 from papertape.replay.research.gate_study import NOISES
 
 RULES = RecipeOptions()

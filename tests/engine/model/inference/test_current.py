@@ -153,9 +153,7 @@ def test_state_after_a_swap_is_that_of_a_model_which_read_the_recent_rows(kind: 
     n = RECENT + 150
     candles, data = candles_for(n), artefact(kind, 2)
     engine = make_engine()
-    step_all(
-        engine, [candles[:101], NewModel(1, artefact(kind, 9)), candles[101:], NewModel(2, data)]
-    )
+    step_all(engine, [candles[:101], NewModel(1, artefact(kind, 9)), candles[101:], NewModel(2, data)])
 
     for symbol in range(2):
         rows = columns_of(candles, symbol)[-RECENT:]
@@ -195,9 +193,7 @@ def test_batches_and_a_restart_anywhere_change_nothing(
     kinds: list[str], swaps: list[int], share: float, batch: int, members: int
 ) -> None:
     candles = candles_for(700)
-    models = [
-        (at, artefact(kind, at, members=members)) for at, kind in zip(swaps, kinds, strict=True)
-    ]
+    models = [(at, artefact(kind, at, members=members)) for at, kind in zip(swaps, kinds, strict=True)]
     whole = make_engine()
     expected = step_all(whole, mixed(candles, models, len(candles)))
 
@@ -216,9 +212,7 @@ def test_batches_and_a_restart_anywhere_change_nothing(
 
 @pytest.mark.parametrize("is_per_symbol", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_ensemble_says_what_the_mean_of_its_members_log_odds_is(
-    kind: str, is_per_symbol: bool
-) -> None:
+def test_an_ensemble_says_what_the_mean_of_its_members_log_odds_is(kind: str, is_per_symbol: bool) -> None:
     rows = columns_of(candles_for(150), 1)
     data = artefact(kind, 11, members=3, is_per_symbol=is_per_symbol)
     made = read_artefact(data)
@@ -284,9 +278,7 @@ def test_model_reads_its_inputs_by_name_wherever_they_are() -> None:
     engine = make_engine(("adx_14", *reversed(FEATURES)))
     outcome = step_all(engine, [NewModel(1, data), candles])
 
-    shape = [
-        list(ModelRecord("logistic", FEATURES, "1h", 4).columns).index(name) for name in inputs
-    ]
+    shape = [list(ModelRecord("logistic", FEATURES, "1h", 4).columns).index(name) for name in inputs]
     expected = one_by_one(data, 1, columns_of(candles, 1)[:, shape])
     mine = outcome.predictions[outcome.predictions["symbol"] == 1]
     is_there = candles[1::2]["flag_bits"] & FLAG_ABSENT == 0

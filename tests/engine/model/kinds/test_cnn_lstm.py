@@ -40,9 +40,7 @@ def test_a_memory_without_weights_feels_seven_closes_and_no_more() -> None:
     changed = x.copy()
     changed[5] += 0.1
 
-    difference = np.abs(
-        stepped(cnn_lstm, weights, changed, sizes) - stepped(cnn_lstm, weights, x, sizes)
-    )
+    difference = np.abs(stepped(cnn_lstm, weights, changed, sizes) - stepped(cnn_lstm, weights, x, sizes))
     assert (difference[5:12] > 1e-9).all()
     assert difference[:5].max() == 0.0
     assert difference[12:].max() < 1e-15

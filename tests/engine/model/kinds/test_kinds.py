@@ -29,9 +29,7 @@ SMALL = {
     cnn_lstm: {"channels": 5, "kernel": 3, "hidden": 6},
     transformer: {"layers": 2, "heads": 2, "width": 8, "window": 7},
 }
-SEQUENTIAL = pytest.mark.parametrize(
-    "kind", list(SMALL), ids=lambda kind: kind.__name__.rsplit(".")[-1]
-)
+SEQUENTIAL = pytest.mark.parametrize("kind", list(SMALL), ids=lambda kind: kind.__name__.rsplit(".")[-1])
 
 
 @SEQUENTIAL
@@ -50,18 +48,13 @@ def test_torch_and_kernel_agree_over_ten_thousand_steps(kind: ModuleType, scale:
 @SEQUENTIAL
 @settings(deadline=None, max_examples=15)
 @given(cuts=st.lists(st.integers(0, 60), max_size=4), seed=st.integers(0, 1000))
-def test_a_sequence_cut_anywhere_gives_the_same_bits(
-    kind: ModuleType, cuts: list[int], seed: int
-) -> None:
+def test_a_sequence_cut_anywhere_gives_the_same_bits(kind: ModuleType, cuts: list[int], seed: int) -> None:
     sizes = SMALL[kind]
     weights, x = kind.initial(N_INPUTS, sizes, seed), rows(60, N_INPUTS, seed)
     state = zero_state(kind, N_INPUTS, sizes)
 
     edges = [0, *sorted(cuts), 60]
-    parts = [
-        stepped(kind, weights, x[first:last], sizes, state)
-        for first, last in itertools.pairwise(edges)
-    ]
+    parts = [stepped(kind, weights, x[first:last], sizes, state) for first, last in itertools.pairwise(edges)]
     assert np.concatenate(parts).tobytes() == stepped(kind, weights, x, sizes).tobytes()
 
 
@@ -126,9 +119,7 @@ def test_single_precision_trains_on_the_same_gradients(kind: ModuleType) -> None
     single = weight_gradients(kind, x, SMALL[kind], "float32")
     for name, gradient in exact.items():
         assert np.abs(gradient).max() > 0.0, name
-        np.testing.assert_allclose(
-            single[name], gradient, rtol=0, atol=1e-4 * np.abs(gradient).max()
-        )
+        np.testing.assert_allclose(single[name], gradient, rtol=0, atol=1e-4 * np.abs(gradient).max())
 
 
 @SEQUENTIAL
@@ -161,17 +152,19 @@ PathFinder.find_spec = classmethod(lambda cls, name, *rest: None if name == "tor
 
 
 @pytest.mark.slow
-def test_where_torch_is_not_installed_what_needs_it_is_skipped_with_the_reason(
-    tmp_path: Path,
-) -> None:
+def test_where_torch_is_not_installed_what_needs_it_is_skipped_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(WITHOUT_TORCH)
     here = Path(__file__).parent
     files = [str(here.parent / "training/test_torch_fit.py"), str(here / "test_transformer.py")]
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "-rs", *files],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=here.parents[3], capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=here.parents[3],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
     assert done.returncode == 0, done.stdout
     assert "networks are trained with torch (extra `train`), which is not installed" in done.stdout

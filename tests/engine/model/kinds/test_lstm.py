@@ -43,11 +43,7 @@ def test_equals_an_open_formula_with_numpys_functions() -> None:
     def by_numpy() -> FloatArray:
         h, c, z = np.zeros(7), np.zeros(7), np.zeros(len(x))
         for t in range(len(x)):
-            gates = (
-                x[t] @ weights["input_weights"]
-                + h @ weights["recurrent_weights"]
-                + weights["gate_bias"]
-            )
+            gates = x[t] @ weights["input_weights"] + h @ weights["recurrent_weights"] + weights["gate_bias"]
             into, keep, show = 1.0 / (1.0 + np.exp(-gates[:21].reshape(3, 7)))
             c = keep * c + into * np.tanh(gates[21:])
             h = show * np.tanh(c)

@@ -22,9 +22,7 @@ def by_numpy(w: dict[str, FloatArray], x: FloatArray, sizes: dict[str, int]) -> 
     window, size = sizes["window"], sizes["width"] // sizes["heads"]
     s = x @ w["input_weights"] + w["input_bias"]
     for layer in range(sizes["layers"]):
-        q, k, v = np.split(
-            norm(s, w["attention_gain"][layer]) @ w["attention_weights"][layer], 3, axis=1
-        )
+        q, k, v = np.split(norm(s, w["attention_gain"][layer]) @ w["attention_weights"][layer], 3, axis=1)
         seen = np.zeros_like(s)
         for t in range(len(x)):
             past = np.arange(max(0, t - window + 1), t + 1)

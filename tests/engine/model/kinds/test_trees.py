@@ -42,8 +42,13 @@ def test_the_kernel_says_what_the_library_says_to_the_last_bit(n_trees: int, dep
 
     learnt = examples(1_500, 1)
     settings = {
-        "objective": "binary", "max_depth": depth, "num_leaves": 2**depth, "min_data_in_leaf": 3, "verbosity": -1, "num_threads": 1,
-    }  # fmt: skip
+        "objective": "binary",
+        "max_depth": depth,
+        "num_leaves": 2**depth,
+        "min_data_in_leaf": 3,
+        "verbosity": -1,
+        "num_threads": 1,
+    }
     booster = lightgbm.train(settings, lightgbm.Dataset(learnt.x, learnt.y), n_trees)
     grown = [entry["tree_structure"] for entry in booster.dump_model()["tree_info"]]
     sizes = {"trees": n_trees + 2, "depth": depth}  # two of them stay empty

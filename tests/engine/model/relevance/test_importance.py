@@ -49,7 +49,10 @@ def test_a_groups_worth_is_the_mean_over_all_orders_in_which_its_columns_go_toge
     assert found[0, 0] == pytest.approx(expected((0, 1)), abs=0.15)
     assert found[1, 0] == pytest.approx(expected((0,)), abs=0.15)
     assert (found[2] == 0.0).all()  # what is not read is worth nothing, to the bit
-    assert (rises(mean_of, TWICE, y, MASK, groups, BLOCK, 7, 5) == rises(mean_of, TWICE, y, MASK, groups, BLOCK, 7, 5)).all()  # fmt: skip
+    assert (
+        rises(mean_of, TWICE, y, MASK, groups, BLOCK, 7, 5)
+        == rises(mean_of, TWICE, y, MASK, groups, BLOCK, 7, 5)
+    ).all()
 
 
 def test_copies_of_an_input_are_worth_nothing_alone_and_much_together() -> None:

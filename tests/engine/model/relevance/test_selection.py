@@ -58,7 +58,11 @@ def test_of_noise_no_more_is_kept_than_the_bound_says(monkeypatch: pytest.Monkey
 
 
 def test_where_no_group_is_chosen_often_the_one_chosen_most_is_kept_and_no_second() -> None:
-    rare = [found for found in (stable_inputs(made(120, 6, {}, seed), 5, seed) for seed in range(40)) if found.shares.max() < SHARE]  # fmt: skip
+    rare = [
+        found
+        for found in (stable_inputs(made(120, 6, {}, seed), 5, seed) for seed in range(40))
+        if found.shares.max() < SHARE
+    ]
 
     assert any((found.shares == found.shares.max()).sum() > 1 for found in rare)
     assert all(found.kept == (int(found.shares.argmax()),) for found in rare)
@@ -157,9 +161,7 @@ def is_blind_to_later_rows(dataset: Dataset) -> bool:
     up = np.sign(np.diff(dataset.close, append=np.nan))
     other.x[:, later, 0] = np.random.default_rng(3).normal(size=other.x[:, later, 0].shape)
     other.x[:, later, 1] = np.nan_to_num(3.0 * up[:, later])
-    first, second = (
-        read_artefact(training.train(d, OPTIONS).data).record for d in (dataset, other)
-    )
+    first, second = (read_artefact(training.train(d, OPTIONS).data).record for d in (dataset, other))
     return first.selection == second.selection
 
 

@@ -33,9 +33,7 @@ def said(made: Artefact) -> np.ndarray:
 
 @pytest.mark.parametrize("is_per_symbol", [False, True])
 @pytest.mark.parametrize("options", KINDS, ids=KINDS_IDS)
-def test_each_member_is_the_model_of_its_seed_alone(
-    options: TrainingOptions, is_per_symbol: bool
-) -> None:
+def test_each_member_is_the_model_of_its_seed_alone(options: TrainingOptions, is_per_symbol: bool) -> None:
     options = replace(options, is_per_symbol=is_per_symbol)
 
     made = read_artefact(train(ROWS, replace(options, seeds=3)).data)
@@ -136,17 +134,11 @@ def test_shrinkage_draws_the_mean_and_every_member_by_the_same_share(is_per_symb
 
     for symbol in range(2):
         chosen = symbol if is_per_symbol else slice(None)
-        y, weights = (
-            ready.y[chosen][ready.train[chosen]],
-            ready.weights[chosen][ready.train[chosen]],
-        )
+        y, weights = (ready.y[chosen][ready.train[chosen]], ready.weights[chosen][ready.train[chosen]])
         base = logit(np.average(y, weights=weights))
         temperature = plain.tensors["temperature"].reshape(-1)[-1 if not is_per_symbol else symbol]
         shares = []
-        for before, after in (
-            (plain, drawn),
-            *((plain.member(n), drawn.member(n)) for n in range(2)),
-        ):
+        for before, after in ((plain, drawn), *((plain.member(n), drawn.member(n)) for n in range(2))):
             beyond = logit(said(before)[symbol]) * temperature - base
             is_far = np.abs(beyond) > 1e-2
             shares.append((logit(said(after)[symbol]) - base)[is_far] / beyond[is_far])
@@ -163,8 +155,9 @@ def test_every_member_has_its_share_of_the_time() -> None:
     report = train(ROWS, options, elapsed_s=lambda: float(next(now_s))).report
 
     assert [(fit["name"], fit["epochs"], fit["stopped"]) for fit in report] == [
-        ("model-1", 2, "time"), ("model-2", 1, "time"),
-    ]  # fmt: skip
+        ("model-1", 2, "time"),
+        ("model-2", 1, "time"),
+    ]
 
 
 @needs_torch

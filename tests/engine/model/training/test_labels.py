@@ -24,9 +24,7 @@ from papertape.engine.model.training.labels import (
 NOBODY = np.nan
 
 
-def bracket(
-    candles: list[tuple[float, float, float, float]], horizon_bars: int = 3, **change: Any
-) -> Labels:
+def bracket(candles: list[tuple[float, float, float, float]], horizon_bars: int = 3, **change: Any) -> Labels:
     """Return labels of (open, high, low, close) rows with an ATR of 1, a stop of 2 and a target of 3."""
     open, high, low, close = (np.array(column) for column in zip(*candles, strict=True))
     atr = change.pop("atr", np.ones(len(candles)))
@@ -221,9 +219,7 @@ def test_a_signal_pays_by_hand_where_its_own_trade_earns_more_than_it_costs() ->
     long, dear, short = label(1.0, 0.01), label(1.0, 0.031), label(-1.0, 0.01)
     assert (long.y[0], long.known[0]) == (1.0, 3)
     assert long.long_return[0] == pytest.approx(0.03, rel=1e-12)
-    assert (
-        long.short_return[0] == 0.01
-    )  # leaving it is worth its return less the cost, which is nothing
+    assert long.short_return[0] == 0.01  # leaving it is worth its return less the cost, which is nothing
     assert (dear.y[0], dear.known[0]) == (0.0, 3)
     assert (short.y[0], short.known[0]) == (0.0, 2)  # its own end, not that of the other side
     assert short.long_return[0] == pytest.approx(-0.02, rel=1e-12)
@@ -236,9 +232,7 @@ def test_a_signal_pays_by_hand_where_its_own_trade_earns_more_than_it_costs() ->
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 1_000), n=st.integers(3, 80), horizon=st.integers(1, 12))
-def test_every_signal_is_followed_as_one_trade_candle_by_candle(
-    seed: int, n: int, horizon: int
-) -> None:
+def test_every_signal_is_followed_as_one_trade_candle_by_candle(seed: int, n: int, horizon: int) -> None:
     prices, cost = walk(seed, n), 0.004
     sides = np.random.default_rng(seed).integers(-1, 2, n).astype(np.float64)
 
@@ -387,11 +381,13 @@ def test_the_class_of_no_trade_is_that_of_both_trades_followed(label: str) -> No
         moves = [close[j] / open[t + 1] - 1.0 if j < 300 else np.nan for t, j in enumerate(ends)]
         paid = [[move, -move] for move in moves]
     told = [
-        np.nan if np.isnan(long + short) or (long == short > 0.012)
-        else 0.5 if max(long, short) <= 0.012
+        np.nan
+        if np.isnan(long + short) or (long == short > 0.012)
+        else 0.5
+        if max(long, short) <= 0.012
         else float(long > short)
         for long, short in paid
-    ]  # fmt: skip
+    ]
     assert np.array_equal(labels.y, told, equal_nan=True)
     assert {0.0, 0.5, 1.0} <= set(told)
 

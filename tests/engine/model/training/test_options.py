@@ -10,9 +10,7 @@ from papertape.engine.model import MODEL_FEATURES, STRUCTURE_INPUTS, TrainingOpt
 
 
 def test_options_survive_their_plain_form() -> None:
-    options = TrainingOptions(
-        kind="lstm", sizes={"hidden": 4}, inputs=("rsi_14",), embargo_bars=0, seed=3
-    )
+    options = TrainingOptions(kind="lstm", sizes={"hidden": 4}, inputs=("rsi_14",), embargo_bars=0, seed=3)
 
     assert TrainingOptions.from_json(options.to_json()) == options
     costly = TrainingOptions(label="variance", variance_share=0.3, no_trade=True, cost=0.002)
@@ -37,10 +35,7 @@ def test_all_columns_are_read_unless_named() -> None:
         ({"label": "brackets"}, "did you mean 'bracket'?"),
         ({"device": "tpu"}, "training.device: unknown 'tpu'"),
         ({"variance_share": 0.0}, "training.variance_share: 0.0 is not above 0 and at most 1"),
-        (
-            {"asks": "signal", "no_trade": True},
-            "training.no_trade: true is for sides of the market",
-        ),
+        ({"asks": "signal", "no_trade": True}, "training.no_trade: true is for sides of the market"),
         ({"epochs": 0}, "training.epochs: 0 is not at least 1"),
         ({"learning_rate": float("nan")}, "training.learning_rate: nan is not a number above 0"),
         ({"dropout": 1.0}, "training.dropout: 1.0 is not from 0 to below 1"),
@@ -49,14 +44,8 @@ def test_all_columns_are_read_unless_named() -> None:
         ({"sizes": {"width": 8}}, "training.sizes: lstm has no 'width'; it has hidden"),
         ({"sizes": {"hidden": 0}}, "training.sizes: hidden 0 is not at least 1"),
         ({"kind": "lightgbm", "sizes": {"depth": 9}}, "training.sizes: depth 9 is above 8"),
-        (
-            {"kind": "lightgbm", "sizes": {"leaves": 9}},
-            "lightgbm has no 'leaves'; it has trees, depth",
-        ),
-        (
-            {"kind": "lightgbm", "is_fine_tuned": True},
-            "training.is_fine_tuned: true is not for lightgbm",
-        ),
+        ({"kind": "lightgbm", "sizes": {"leaves": 9}}, "lightgbm has no 'leaves'; it has trees, depth"),
+        ({"kind": "lightgbm", "is_fine_tuned": True}, "training.is_fine_tuned: true is not for lightgbm"),
         (
             {"kind": "transformer", "sizes": {"width": 9}},
             "training.sizes: width 9 is not a multiple of heads 4",
@@ -64,10 +53,7 @@ def test_all_columns_are_read_unless_named() -> None:
         ({"seeds": 0}, "training.seeds: 0 is not from 1 to 32"),
         ({"seeds": 33}, "training.seeds: 33 is not from 1 to 32"),
         ({"windows": 7}, "training.windows: 7 is not from 1 to 6"),
-        (
-            {"windows": 5, "seeds": 7},
-            "training.windows: 5 for each of 7 seeds are 35 models, above 32",
-        ),
+        ({"windows": 5, "seeds": 7}, "training.windows: 5 for each of 7 seeds are 35 models, above 32"),
         ({"kind": "logistic", "seeds": 2}, "training.seeds: 2 is not for logistic, which is the"),
         ({"epoch": 3}, "training: unknown option 'epoch': did you mean 'epochs'?"),
     ],
@@ -92,9 +78,6 @@ def test_default_inputs_are_columns_of_the_default_features_on_every_timeframe()
 
     assert len(inputs) == len(set(inputs)) == 2 * 32
     assert features[: len(MODEL_FEATURES) + 1] == (*MODEL_FEATURES, "smc")
-    assert features[len(MODEL_FEATURES) + 1 :] == (
-        *(f"{name}@4h" for name in MODEL_FEATURES),
-        "smc@4h",
-    )
+    assert features[len(MODEL_FEATURES) + 1 :] == (*(f"{name}@4h" for name in MODEL_FEATURES), "smc@4h")
     assert set(inputs) <= {column for name in features for column in columns_of(name)}
     assert default_inputs(False, (), "1h")[0] == MODEL_FEATURES

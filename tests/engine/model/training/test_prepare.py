@@ -71,9 +71,7 @@ def test_what_is_far_out_is_kept_within_the_bounds_of_the_kernel() -> None:
 
 
 @pytest.mark.parametrize("burn_in", [0, 5, 400])
-def test_every_labelled_row_of_a_part_is_learnt_once_after_what_came_before_it(
-    burn_in: int,
-) -> None:
+def test_every_labelled_row_of_a_part_is_learnt_once_after_what_came_before_it(burn_in: int) -> None:
     dataset = planted(n_symbols=2)
     dataset.x[0, 100:110] = np.nan
     ready = prepare(dataset, OPTIONS)
@@ -123,9 +121,7 @@ def test_part_with_one_outcome_is_refused() -> None:
     dataset = planted()
     rising = 100.0 + np.arange(600.0).reshape(1, -1)
 
-    with pytest.raises(
-        DataError, match="to train has the same outcome, up, so there is nothing to"
-    ):
+    with pytest.raises(DataError, match="to train has the same outcome, up, so there is nothing to"):
         prepare(dataset._replace(open=rising, close=rising + 0.5), OPTIONS)
 
 

@@ -24,9 +24,7 @@ def test_the_share_is_the_most_probable_one_within_its_bounds(seed: int, truth: 
         at = 0.1 + share * (z - 0.1)
         return float(np.sum(weights * (np.logaddexp(0.0, at) - y * at)) + 0.5 * share**2)
 
-    best = minimize_scalar(
-        penalised, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-9}
-    ).x
+    best = minimize_scalar(penalised, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-9}).x
     assert share_borne_out(z, 0.1, y, weights) == pytest.approx(best, abs=1e-6)
 
 
@@ -74,12 +72,7 @@ def test_a_model_of_noise_loses_less_to_the_base_rate_than_with_a_temperature() 
         excess = []
         for seed in range(6):
             options = TrainingOptions(
-                kind="logistic",
-                features=FEATURES,
-                label="direction",
-                horizon_bars=1,
-                l2=1e-3,
-                shrink=shrink,
+                kind="logistic", features=FEATURES, label="direction", horizon_bars=1, l2=1e-3, shrink=shrink
             )
             made = read_artefact(train(planted(400, edge=0.0, seed=seed), options).data)
             unseen = planted(2_000, edge=0.0, seed=100 + seed)

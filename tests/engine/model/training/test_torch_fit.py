@@ -135,9 +135,7 @@ def test_patience_ends_a_training_that_gets_no_better() -> None:
 
 def test_validation_loss_is_that_of_the_kernel_on_the_same_weights() -> None:
     dataset = planted(ROWS)
-    options = replace(
-        OPTIONS, burn_in=ROWS
-    )  # windows that read all of the past, as the kernel does
+    options = replace(OPTIONS, burn_in=ROWS)  # windows that read all of the past, as the kernel does
 
     trained = train(dataset, options)
 
@@ -190,9 +188,7 @@ class Wavering:
 
 
 @pytest.mark.parametrize(("network", "agrees"), [(NETWORKS["lstm"], True), (Wavering(), False)])
-def test_device_whose_log_odds_are_not_those_of_the_cpu_is_noticed(
-    network: Any, agrees: bool
-) -> None:
+def test_device_whose_log_odds_are_not_those_of_the_cpu_is_noticed(network: Any, agrees: bool) -> None:
     import torch
 
     ready: Prepared = prepare(planted(ROWS), OPTIONS)
@@ -206,13 +202,10 @@ def test_device_whose_log_odds_are_not_those_of_the_cpu_is_noticed(
 
 
 @pytest.mark.parametrize(
-    "kind",
-    ["lstm", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("cnn_lstm", "transformer"))],
+    "kind", ["lstm", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("cnn_lstm", "transformer"))]
 )
 def test_planted_edge_is_learnt_and_shuffled_inputs_teach_nothing(kind: str) -> None:
-    options = replace(
-        OPTIONS, kind=kind, sizes={**SIZES[kind]}, epochs=40, patience=10, learning_rate=1e-2
-    )
+    options = replace(OPTIONS, kind=kind, sizes={**SIZES[kind]}, epochs=40, patience=10, learning_rate=1e-2)
     dataset = planted(2_000)
     order = np.random.default_rng(3).permutation(2_000)
     shuffled = dataset._replace(x=dataset.x[:, order])

@@ -193,9 +193,7 @@ def test_bracket_labels_are_learnt_with_the_strategys_bracket() -> None:
 
     record = read_artefact(train(planted(1_000), options).data).record
 
-    assert record.label == {
-        "kind": "bracket", "horizon_bars": 6, "stop_atr": 1.5, "target_atr": 2.5,
-    }  # fmt: skip
+    assert record.label == {"kind": "bracket", "horizon_bars": 6, "stop_atr": 1.5, "target_atr": 2.5}
     # Six candles of which the first is leant: some of the edge is left, and overlapping labels count for less.
     assert record.metrics["calibrate_auc"] > 0.55
     assert record.metrics["rows_effective"] < 0.7 * record.metrics["rows_train"]
@@ -222,8 +220,7 @@ def test_a_record_says_how_long_horizons_were_that_the_market_ends() -> None:
     # A candle opens at the close before it, so its true range is from high to low.
     squares, places = (rows.high[0] - rows.low[0]) ** 2, np.flatnonzero(learnt)
     is_open = [
-        [squares[t + 1 : t + 1 + n].sum() < 0.5 * 6 * rows.atr[0, t] ** 2 for n in (5, 6)]
-        for t in places
+        [squares[t + 1 : t + 1 + n].sum() < 0.5 * 6 * rows.atr[0, t] ** 2 for n in (5, 6)] for t in places
     ]
     longest, unmet = np.mean(is_open, axis=0)
     assert record.metrics["horizon_longest_share"] == pytest.approx(longest, rel=1e-12)
@@ -236,9 +233,7 @@ def test_a_record_says_how_long_horizons_were_that_the_market_ends() -> None:
 def test_where_neither_side_pays_a_model_says_half_of_what_is_left(kind: str, off: float) -> None:
     # The next return is normal around 0.6 of what the first column says, in steps of 0.4 %.
     rows, cost = planted_rows(6_000), 0.003
-    options = TrainingOptions(
-        kind, COLUMNS, label="direction", horizon_bars=1, no_trade=True, cost=cost
-    )
+    options = TrainingOptions(kind, COLUMNS, label="direction", horizon_bars=1, no_trade=True, cost=cost)
 
     made = read_artefact(train(rows, options).data)
 
@@ -248,12 +243,8 @@ def test_where_neither_side_pays_a_model_says_half_of_what_is_left(kind: str, of
     said = read_rows(made, "S0", rows.x[0])[0]
     assert np.abs(said - truth).mean() < off
     part = prepare(rows, options).train[0]
-    assert made.record.metrics["neither_share"] == pytest.approx(
-        (not_down - up)[part].mean(), abs=0.03
-    )
-    assert made.record.label == {
-        "kind": "direction", "horizon_bars": 1, "no_trade": True, "cost": cost,
-    }  # fmt: skip
+    assert made.record.metrics["neither_share"] == pytest.approx((not_down - up)[part].mean(), abs=0.03)
+    assert made.record.label == {"kind": "direction", "horizon_bars": 1, "no_trade": True, "cost": cost}
 
 
 def test_parent_that_means_something_else_is_refused() -> None:

@@ -67,9 +67,7 @@ def in_a_kernel(what: int, options: dict[str, Any], position: float, asked: int)
     return view["asked"][0, asked : asked + 1].copy()
 
 
-prices = st.sampled_from(
-    [1.0, 0.5, 99.5, 100.0, 250.0, 0.0, -1.0, math.nan, math.inf, -math.inf, 1e300]
-)
+prices = st.sampled_from([1.0, 0.5, 99.5, 100.0, 250.0, 0.0, -1.0, math.nan, math.inf, -math.inf, 1e300])
 good = st.sampled_from([0.25, 1.0, 7.0, 99.0])
 numbers = {name: st.one_of(good, good, good, prices) for name in called.NUMBERS}
 words = {
@@ -85,9 +83,11 @@ options = st.lists(st.sampled_from(sorted({**numbers, **words})), max_size=5, un
 
 
 @given(
-    st.sampled_from(sorted(METHODS)), options, st.sampled_from([0.0, 2.0, -2.0]),
+    st.sampled_from(sorted(METHODS)),
+    options,
+    st.sampled_from([0.0, 2.0, -2.0]),
     st.sampled_from([0, 0, 0, 15, MOST_INSTRUCTIONS]),
-)  # fmt: skip
+)
 @example(called.BUY, {"trail_percent": math.nextafter(100.0, 0.0)}, 0.0, 0)
 @example(called.BUY, {"trail": 3.0, "activate": 110.0}, 0.0, 0)
 @example(called.EXIT, {"quantity": 0.5, "limit": 110.0}, 2.0, 0)
@@ -130,9 +130,7 @@ def test_a_level_that_is_moved_is_too(name: str, price: float, asked: int) -> No
     st.one_of(st.just(0.0), prices),
     st.sampled_from([0, 15, MOST_INSTRUCTIONS]),
 )
-def test_a_target_means_the_same_in_a_kernel(
-    how: str, value: float, band: float, asked: int
-) -> None:
+def test_a_target_means_the_same_in_a_kernel(how: str, value: float, band: float, asked: int) -> None:
     given_ = {name: value for name in ("quantity", "fraction") if how in (name, "both")}
     instructions = Instructions(HOUR_MS)
     instructions.rows = [{}] * asked

@@ -22,7 +22,7 @@ def twice_told(ends: bool = False) -> Dataset:
     """Return rows whose first two columns say where the next candle goes, until the gate's rows where that ends; a third says nothing."""
     rows = planted_rows()
     noise = np.random.default_rng(9).normal(size=rows.x.shape)
-    x = np.concatenate([rows.x[..., :1], rows.x[..., :1] + 0.1 * noise[..., :1], noise[..., 1:]], axis=2)  # fmt: skip
+    x = np.concatenate([rows.x[..., :1], rows.x[..., :1] + 0.1 * noise[..., :1], noise[..., 1:]], axis=2)
     if ends:
         x[:, rows.time_ms > DUE_MS - quick_settings().gate_ms, :2] *= -1.0
     return rows._replace(x=x, columns=NAMES)
@@ -40,10 +40,7 @@ def found() -> Attempt:
 def test_inputs_that_say_the_same_are_told_together_with_limits(found: Attempt) -> None:
     worth = found.gate["worth"]
 
-    assert [group["inputs"] for group in worth["groups"]] == [
-        ["log_return_1", "log_return_6"],
-        ["rsi_14"],
-    ]
+    assert [group["inputs"] for group in worth["groups"]] == [["log_return_1", "log_return_6"], ["rsi_14"]]
     edge, noise = worth["groups"]
     assert edge["lower"] > 0.05
     assert edge["lower"] < edge["value"] < edge["upper"]

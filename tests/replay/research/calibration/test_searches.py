@@ -28,9 +28,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a search have four trials on two kinds of markets of two months."""
     monkeypatch.setattr(markets, "HOURS", 60 * 24)
     monkeypatch.setattr(searches, "GRID", FEW)
-    monkeypatch.setattr(
-        searches, "MARKETS", {name: MARKETS[name] for name in ("mirrored", "garch")}
-    )
+    monkeypatch.setattr(searches, "MARKETS", {name: MARKETS[name] for name in ("mirrored", "garch")})
 
 
 def rate(rows: list[ClaimRate], claim: str, shape: str = ALL) -> ClaimRate:
@@ -38,11 +36,9 @@ def rate(rows: list[ClaimRate], claim: str, shape: str = ALL) -> ClaimRate:
     return found
 
 
-def test_workers_and_an_end_in_the_middle_change_nothing(
-    quick: None, tmp_path: Path, trials: Path
-) -> None:
+def test_workers_and_an_end_in_the_middle_change_nothing(quick: None, tmp_path: Path, trials: Path) -> None:
     told: list[int] = []
-    alone = run_searches(SearchStudyOptions(2, folder=tmp_path / "a"), lambda _, done, of: told.append(done))  # fmt: skip
+    alone = run_searches(SearchStudyOptions(2, folder=tmp_path / "a"), lambda _, done, of: told.append(done))
     file = tmp_path / "b" / "trials.jsonl"
     run_searches(SearchStudyOptions(2, workers=2, folder=tmp_path / "b"))
     whole = file.read_bytes().splitlines(keepends=True)
@@ -51,7 +47,9 @@ def test_workers_and_an_end_in_the_middle_change_nothing(
     again = run_searches(SearchStudyOptions(2, workers=2, folder=tmp_path / "b"))
 
     assert again == alone
-    assert sorted(file.read_bytes().splitlines()[1:]) == sorted((tmp_path / "a" / "trials.jsonl").read_bytes().splitlines()[1:])  # fmt: skip
+    assert sorted(file.read_bytes().splitlines()[1:]) == sorted(
+        (tmp_path / "a" / "trials.jsonl").read_bytes().splitlines()[1:]
+    )
     assert told == list(range(1, 7))  # two on noise and one with an edge, with costs and without
     for costs in ("with-costs", "without-costs"):
         ledger = Ledger(tmp_path / "b" / f"{costs}.sqlite3")
@@ -66,9 +64,9 @@ def test_shares_are_counted_over_their_own_searches_alone(
 ) -> None:
     """Everything claims on mirrored markets without costs and nothing elsewhere, so each share is 0 or 1, or a half over both."""
 
-    def claimed(options: object, folder: object, number: int, job: searches.OneSearch) -> searches.TrialRow:  # fmt: skip
+    def claimed(options: object, folder: object, number: int, job: searches.OneSearch) -> searches.TrialRow:
         is_claim = float(job.market == "mirrored" and not job.has_costs)
-        return searches.TrialRow(number, job._asdict(), "done", metrics=dict.fromkeys(CLAIMED, is_claim))  # fmt: skip
+        return searches.TrialRow(number, job._asdict(), "done", metrics=dict.fromkeys(CLAIMED, is_claim))
 
     monkeypatch.setattr(searches, "_searched", claimed)
     rows = run_searches(SearchStudyOptions(8, folder=tmp_path / "a"))
@@ -88,7 +86,11 @@ def test_shares_are_counted_over_their_own_searches_alone(
 def test_too_few_and_another_study_are_refused(
     quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searches, "_searched", lambda options, folder, number, job: searches.TrialRow(number, job._asdict(), "failed", "it fell"))  # fmt: skip
+    monkeypatch.setattr(
+        searches,
+        "_searched",
+        lambda options, folder, number, job: searches.TrialRow(number, job._asdict(), "failed", "it fell"),
+    )
 
     with pytest.raises(ConfigError, match="1 searches: at least 2, one on each kind"):
         run_searches(SearchStudyOptions(1, folder=tmp_path / "a"))
@@ -98,9 +100,7 @@ def test_too_few_and_another_study_are_refused(
         run_searches(SearchStudyOptions(2, seed=2, folder=tmp_path / "a"))
 
 
-def test_the_command_prints_every_claim_with_its_costs(
-    quick: None, tmp_path: Path, inside: Inside
-) -> None:
+def test_the_command_prints_every_claim_with_its_costs(quick: None, tmp_path: Path, inside: Inside) -> None:
     done = inside("calibrate", "--markets", "2", "--workers", "1", "--out", "a", cwd=tmp_path)
 
     for costs in ("without costs", "with costs"):

@@ -11,8 +11,10 @@ from papertape.replay.research.calibration.shapes import SCALE, SHAPES, daily_mo
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_has_the_deviation_and_the_edge_that_it_says(shape: str) -> None:
     """The mean of 200 days of 150 pairs: its deviation is 1 % ÷ √200, give or take; half of it is shared by all trials."""
-    means = np.array([history(shape, np.random.default_rng((1, k)), 200, 2).mean(axis=0) for k in range(150)])  # fmt: skip
-    shifted = np.array([history(shape, np.random.default_rng((1, k)), 200, 2, 3.0).mean(axis=0) for k in range(150)])  # fmt: skip
+    means = np.array([history(shape, np.random.default_rng((1, k)), 200, 2).mean(axis=0) for k in range(150)])
+    shifted = np.array(
+        [history(shape, np.random.default_rng((1, k)), 200, 2, 3.0).mean(axis=0) for k in range(150)]
+    )
     error = SCALE / math.sqrt(200)
 
     assert means.mean() == pytest.approx(0.0, abs=0.3 * error)
@@ -22,7 +24,7 @@ def test_every_shape_has_the_deviation_and_the_edge_that_it_says(shape: str) -> 
 
 def test_days_hang_together_where_they_are_said_to() -> None:
     def kept(shape: str) -> float:
-        values = history(shape, np.random.default_rng(2), 20_000 if shape != "real tape" else 1_400, 1)[:, 0]  # fmt: skip
+        values = history(shape, np.random.default_rng(2), 20_000 if shape != "real tape" else 1_400, 1)[:, 0]
         return float(np.corrcoef(values[1:], values[:-1])[0, 1])
 
     assert kept("independent") == pytest.approx(0.0, abs=0.03)

@@ -8,13 +8,7 @@ from scipy import stats
 from papertape.engine.errors import ConfigError
 from papertape.replay.research.calibration import claims
 from papertape.replay.research.calibration.claims import CLAIMS
-from papertape.replay.research.calibration.study import (
-    ALL,
-    CalibrationOptions,
-    ClaimRate,
-    calibrate,
-    wilson,
-)
+from papertape.replay.research.calibration.study import ALL, CalibrationOptions, ClaimRate, calibrate, wilson
 
 SHAPE = "overlapping"
 

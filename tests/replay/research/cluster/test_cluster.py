@@ -29,10 +29,7 @@ from papertape.replay.tapes.tape import Tape, write_tape
 
 QUIET: dict[str, Any] = {"use_ml": False, "report": {"sensitivity": False, "random_draws": 0}}
 CROSS: dict[str, Any] = {"strategy": "ema_cross", "account": {"sizing": "all_in"}, **QUIET}
-GRID: dict[str, Any] = {
-    "strategy.parameters.fast": [5, 10, 20],
-    "strategy.parameters.slow": [15, 40],
-}
+GRID: dict[str, Any] = {"strategy.parameters.fast": [5, 10, 20], "strategy.parameters.slow": [15, 40]}
 RANGES = {"strategy.parameters.fast": "2:10", "strategy.parameters.slow": "12:60"}
 PLAIN = make_config({"strategy": {"name": "ema_cross"}, "signals": {"use_ml": False}})
 
@@ -52,29 +49,33 @@ def packed(path: Path) -> bytes:
 
 def test_a_worker_answers_the_line_of_the_trial(tmp_path: Path) -> None:
     changes = {"strategy.parameters.fast": 5}
-    job = json.dumps({"config": PLAIN.model_dump_json(), "named": [], "code": code_digest(PLAIN), "tapes": [[[], [tape().sha256]]]})  # fmt: skip
+    job = json.dumps(
+        {
+            "config": PLAIN.model_dump_json(),
+            "named": [],
+            "code": code_digest(PLAIN),
+            "tapes": [[[], [tape().sha256]]],
+        }
+    )
 
     line = run_trial(job, json.dumps(TrialCall(7, changes)), packed(tmp_path / "a.parquet"))
 
     own = TrialRunner(PLAIN, [tape()]).run(7, changes)
-    assert TrialRow.of_line(line)._replace(wall_s=0.0) == own._replace(wall_s=0.0, tapes=list(own.tapes))  # fmt: skip
+    assert TrialRow.of_line(line)._replace(wall_s=0.0) == own._replace(wall_s=0.0, tapes=list(own.tapes))
     assert own.outcome == "done"
 
 
 def test_a_worker_with_other_code_or_a_damaged_tape_refuses(tmp_path: Path) -> None:
     file = packed(tmp_path / "a.parquet")
-    job = {
-        "config": PLAIN.model_dump_json(),
-        "named": [],
-        "code": "0" * 64,
-        "tapes": [[[], [tape().sha256]]],
-    }
+    job = {"config": PLAIN.model_dump_json(), "named": [], "code": "0" * 64, "tapes": [[[], [tape().sha256]]]}
     call = json.dumps(TrialCall(0, {}))
 
     with pytest.raises(DataError, match=r"the code of this worker is .* and not 000000000000"):
         run_trial(json.dumps(job), call, file)
     with pytest.raises(DataError, match=r"damaged|not a whole"):
-        run_trial(json.dumps({**job, "code": code_digest(PLAIN), "config": "{}"}), call, file[: len(file) // 2])  # fmt: skip
+        run_trial(
+            json.dumps({**job, "code": code_digest(PLAIN), "config": "{}"}), call, file[: len(file) // 2]
+        )
     assert declared_code(PLAIN.model_dump_json()) == code_digest(PLAIN)
     assert declared_code(json.dumps({"strategy": {"name": 5}})) == ""
 
@@ -120,14 +121,17 @@ distributed = pytest.importorskip("distributed", reason="the extra `cluster` is 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A scheduler and two worker processes on this machine's loopback; a worker that ends is begun again."""
-    options = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}  # fmt: skip
+    options = {
+        "n_workers": 2,
+        "threads_per_worker": 1,
+        "host": "127.0.0.1",
+        "dashboard_address": "127.0.0.1:0",
+    }
     with distributed.LocalCluster(**options) as made:
         yield made
 
 
-def test_nobody_at_an_address_is_said_in_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_at_an_address_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_module, "_JOIN_S", 0.2)
     with pytest.raises(DataError, match=r"--dask tcp://127\.0\.0\.1:9: no scheduler answers there"):
         sweep(GRID, tape(), out=tmp_path / "a", dask="tcp://127.0.0.1:9", **CROSS)
@@ -145,11 +149,15 @@ def test_a_sweep_a_search_and_a_walk_find_the_same_on_a_cluster(
     for where, hands in (("here", {"workers": 2}), ("there", {"dask": at})):
         monkeypatch.setenv("PAPERTAPE_TRIALS", str(tmp_path / f"{where}.sqlite3"))
         swept = sweep(GRID, tape(), out=tmp_path / where / "sweep", **hands, **CROSS)
-        searched = optimize(RANGES, tape(), trials=12, batch=4, out=tmp_path / where / "search", **hands, **CROSS)  # fmt: skip
-        walked = walkforward(GRID, tape(), train="10d", test="5d", out=tmp_path / where / "walk", **hands, **CROSS)  # fmt: skip
+        searched = optimize(
+            RANGES, tape(), trials=12, batch=4, out=tmp_path / where / "search", **hands, **CROSS
+        )
+        walked = walkforward(
+            GRID, tape(), train="10d", test="5d", out=tmp_path / where / "walk", **hands, **CROSS
+        )
         with opened() as ledger:
             assert ledger.faults() == []
-            entries = sorted((e.kind, e.configuration, e.digest, e.returns) for e in ledger.on(tape().sha256))  # fmt: skip
+            entries = sorted((e.kind, e.configuration, e.digest, e.returns) for e in ledger.on(tape().sha256))
         if where == "here":
             mine = plain(swept), plain(searched), walked.digest, entries
     pd.testing.assert_frame_equal(plain(swept), mine[0])
@@ -170,7 +178,7 @@ def test_a_killed_worker_costs_nothing_but_time(cluster: Any, tmp_path: Path) ->
             killed.append(next(iter(pids.values())))
             os.kill(killed[0], signal.SIGKILL)
 
-    found = sweep(grid, tape(), out=tmp_path / "a", dask=cluster.scheduler_address, progress=kill, **CROSS)  # fmt: skip
+    found = sweep(grid, tape(), out=tmp_path / "a", dask=cluster.scheduler_address, progress=kill, **CROSS)
 
     alone = sweep(grid, tape(), out=tmp_path / "b", workers=1, **CROSS)
     assert killed
@@ -186,12 +194,12 @@ def test_a_trial_that_ends_every_worker_is_one_that_failed(
     monkeypatch.syspath_prepend(str(tmp_path))
     with distributed.Client(cluster.scheduler_address, set_as_default=False) as client:
         client.register_plugin(_Path(str(tmp_path)))
-    monkeypatch.setattr(
-        cluster.scheduler, "allowed_failures", 0
-    )  # one death, where it is three by itself
+    monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)  # one death, where it is three by itself
     grid = {"strategy.parameters.fast": [2, 3, 4, 5]}
 
-    found = sweep(grid, tape(), strategy="deadly:Deadly", out=tmp_path / "a", dask=cluster.scheduler_address, **QUIET)  # fmt: skip
+    found = sweep(
+        grid, tape(), strategy="deadly:Deadly", out=tmp_path / "a", dask=cluster.scheduler_address, **QUIET
+    )
 
     assert found.counts == {"done": 3, "failed": 1}
     assert "its workers ended" in found.reasons["failed"]
@@ -242,9 +250,22 @@ def test_other_code_gets_no_trial_and_no_worker_is_said(
         client.register_plugin(_Path(str(tmp_path / "there")))
 
     with pytest.raises(DataError, match=r"none of [12] workers has the code of this machine"):
-        sweep({"strategy.parameters.fast": [2, 3]}, tape(), strategy="differs:Deadly", out=tmp_path / "a", dask=cluster.scheduler_address, **QUIET)  # fmt: skip
+        sweep(
+            {"strategy.parameters.fast": [2, 3]},
+            tape(),
+            strategy="differs:Deadly",
+            out=tmp_path / "a",
+            dask=cluster.scheduler_address,
+            **QUIET,
+        )
     with pytest.raises(DataError, match=r"none of [12] workers has the code of this machine"):
-        sweep({"strategy.name": ["ema_cross", "differs:Deadly"]}, tape(), out=tmp_path / "b", dask=cluster.scheduler_address, **QUIET)  # fmt: skip
+        sweep(
+            {"strategy.name": ["ema_cross", "differs:Deadly"]},
+            tape(),
+            out=tmp_path / "b",
+            dask=cluster.scheduler_address,
+            **QUIET,
+        )
 
 
 @pytest.mark.slow

@@ -106,9 +106,7 @@ def test_an_edge_passes_and_the_account_without_models_stands_beside_it(found: S
     assert found.standing.trials is not None
 
 
-def test_models_are_trained_once_for_all_policies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_models_are_trained_once_for_all_policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = tmp_path / "trained"
 
     def counted(*arguments: Any) -> bytes:
@@ -117,7 +115,7 @@ def test_models_are_trained_once_for_all_policies(
         return train_model(*arguments)
 
     monkeypatch.setattr(walks, "train_model", counted)
-    policies = {"learning.policy": ["model", "recipe", "newest", "shadow"], "learning.horizon_bars": [2]}  # fmt: skip
+    policies = {"learning.policy": ["model", "recipe", "newest", "shadow"], "learning.horizon_bars": [2]}
 
     found = learn_study(policies, TAPES[:1], out=tmp_path / "b", workers=1, **SMALL)
 
@@ -141,7 +139,9 @@ def test_a_training_that_wants_more_memory_than_it_may_is_a_failed_attempt(
     for limit_mb in (512, 1024):
         learning = {**SMALL["learning"], "memory_limit_mb": limit_mb}
         grid = {"learning.horizon_bars": [2]}
-        rows = learn_study(grid, TAPES[:1], out=tmp_path / str(limit_mb), workers=1, **{**SMALL, "learning": learning}).rows  # fmt: skip
+        rows = learn_study(
+            grid, TAPES[:1], out=tmp_path / str(limit_mb), workers=1, **{**SMALL, "learning": learning}
+        ).rows
         lessons[limit_mb] = rows[0].lesson
 
     assert lessons[512]["models"] == 0
@@ -196,9 +196,7 @@ def test_a_long_curve_keeps_its_highest_point_and_its_end() -> None:
     assert max(point[1] for point in kept) == max(point[1] for point in points)
 
 
-def test_a_recipe_that_can_never_be_judged_is_told_with_the_number_that_is_missing(
-    tmp_path: Path,
-) -> None:
+def test_a_recipe_that_can_never_be_judged_is_told_with_the_number_that_is_missing(tmp_path: Path) -> None:
     grid = {"learning.horizon_bars": [2, 400], "learning.policy": ["recipe"]}
 
     found = learn_study(grid, TAPES[:1], out=tmp_path / "a", workers=1, **SMALL)
@@ -263,9 +261,7 @@ def test_no_cell_is_lost_or_run_twice_when_it_is_killed(tmp_path: Path, inside: 
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.asyncio
-async def test_page_is_drawn_narrow_and_wide_and_asks_nobody(
-    found: StudyFound, tmp_path: Path
-) -> None:
+async def test_page_is_drawn_narrow_and_wide_and_asks_nobody(found: StudyFound, tmp_path: Path) -> None:
     assert found.page is not None
     async with browser_tab(tmp_path / "profile") as tab:
         await tab.call("Network.enable")

@@ -24,9 +24,13 @@ TAPE = synthesize("regimes", 300, "1h", seed=5, symbol="SYNTH")
 FAST, SLOW = "strategy.parameters.fast", "strategy.parameters.slow"
 GRID: dict[str, Any] = {FAST: "2:30", SLOW: "8:60", "market.taker_fee_rate": "0:0.002"}
 SETTINGS: dict[str, Any] = {
-    "strategy": "ema_cross", "account": {"sizing": "all_in"}, "use_ml": False, "trials": 12, "batch": 4,
+    "strategy": "ema_cross",
+    "account": {"sizing": "all_in"},
+    "use_ml": False,
+    "trials": 12,
+    "batch": 4,
     "report": {"sensitivity": False, "random_draws": 0, "benchmarks": False, "regimes": False},
-}  # fmt: skip
+}
 
 
 def search(out: Path, grid: Any = GRID, **more: Any) -> OptimizeResult:
@@ -71,9 +75,10 @@ def test_trials_are_those_of_the_sampler_told_by_hand(found: OptimizeResult) -> 
             if not is_able:
                 trial.set_constraint("able", MISSING)
             study.tell(
-                trial, row["sharpe"] if is_able else None,
+                trial,
+                row["sharpe"] if is_able else None,
                 state=None if is_able else optuna.trial.TrialState.PRUNED,
-            )  # fmt: skip
+            )
 
     assert {"done", "refused"} == set(table["outcome"])  # slow averages below fast ones are refused
 
@@ -86,10 +91,14 @@ def test_the_best_is_a_replay_that_keeps_what_must_hold(found: OptimizeResult) -
     assert found.feasible == len(able) < found.counts["done"]
     first = found.best[0].row
     alone = backtest(
-        TAPE, strategy="ema_cross", parameters={"fast": first.changes[FAST], "slow": first.changes[SLOW]},
-        account={"sizing": "all_in"}, market={"taker_fee_rate": first.changes["market.taker_fee_rate"]},
-        use_ml=False, report=SETTINGS["report"],
-    )  # fmt: skip
+        TAPE,
+        strategy="ema_cross",
+        parameters={"fast": first.changes[FAST], "slow": first.changes[SLOW]},
+        account={"sizing": "all_in"},
+        market={"taker_fee_rate": first.changes["market.taker_fee_rate"]},
+        use_ml=False,
+        report=SETTINGS["report"],
+    )
     assert (alone.digest, alone.metrics) == (first.digest, dict(first.metrics))
     assert len(found.checked) == 3
 
@@ -131,7 +140,7 @@ def test_several_goals_leave_the_trials_that_no_other_beats(tmp_path: Path) -> N
         number
         for a, b, number in rows
         if not any(x >= a and y >= b and (x > a or y > b or n < number) for x, y, n in rows if n != number)
-    }  # fmt: skip
+    }
     assert {one.row.number for one in found.best} == unbeaten
     assert found.sampler == "nsga2"
 
@@ -202,20 +211,24 @@ def test_an_interrupt_keeps_what_is_done(tmp_path: Path) -> None:
         ({"most": {"trades": float("nan")}}, "--most trades=nan: it is not a finite number"),
         ({"sampler": "gp"}, "--sampler gp: unknown"),
         ({"sampler": "cmaes", "by": ["sharpe", "calmar"]}, "it knows one goal alone"),
-        ({"sampler": "cmaes", "grid": {"data.timeframe": ["1h", "4h"]}, "trials": 2}, "data.timeframe have no order"),
+        (
+            {"sampler": "cmaes", "grid": {"data.timeframe": ["1h", "4h"]}, "trials": 2},
+            "data.timeframe have no order",
+        ),
         ({"trials": 0}, "--trials 0: one is the least"),
         ({"seed": 2**32}, "--seed 4294967296: it is not between 0 and 4294967295"),
         ({"seed": -1}, "--seed -1: it is not between 0 and"),
         ({"trials": 10_000_000}, "10,000,000 trials are more than 100,000"),
-        ({"trials": 9, "grid": {FAST: [2, 3], SLOW: [20, 30]}}, "the grid has 4 points, and papertape sweep tries"),
+        (
+            {"trials": 9, "grid": {FAST: [2, 3], SLOW: [20, 30]}},
+            "the grid has 4 points, and papertape sweep tries",
+        ),
         ({"batch": 3}, "--batch 3: 4 is the least"),
         ({"grid": {}}, "nothing varies"),
         ({"workers": 0}, "--workers 0"),
     ],
-)  # fmt: skip
-def test_nothing_is_begun_for_what_means_nothing(
-    tmp_path: Path, more: dict[str, Any], said: str
-) -> None:
+)
+def test_nothing_is_begun_for_what_means_nothing(tmp_path: Path, more: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         search(tmp_path / "a", **more)
 
@@ -235,12 +248,8 @@ def test_bounds_are_read_and_measured() -> None:
             parse_bounds(texts, is_least=True)
 
 
-def test_without_optuna_the_way_to_get_it_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
-        "optional-dependencies"
-    ]
+def test_without_optuna_the_way_to_get_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     monkeypatch.setitem(sys.modules, "optuna", None)  # importing it fails as if it were not there
 
     with pytest.raises(DataError, match="optuna, which is not installed") as refused:

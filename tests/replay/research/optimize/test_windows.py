@@ -18,9 +18,11 @@ TAPE = synthesize("regimes", 480, "1h", seed=5, symbol="SYNTH")
 FAST, SLOW = "strategy.parameters.fast", "strategy.parameters.slow"
 RANGES = {FAST: "2:10", SLOW: "12:60"}
 QUIET: dict[str, Any] = {
-    "use_ml": False, "account": {"sizing": "all_in"}, "workers": 1,
+    "use_ml": False,
+    "account": {"sizing": "all_in"},
+    "workers": 1,
     "report": {"sensitivity": False, "random_draws": 0, "benchmarks": False, "regimes": False},
-}  # fmt: skip
+}
 
 
 class Foresight:
@@ -33,14 +35,19 @@ class Foresight:
         now = int(np.searchsorted(TAPE.candles["open_ms"], view.time_ms))
         later = TAPE.candles["close"][min(now + 3, len(TAPE.candles) - 1)]
         rises = later > view.close
-        is_right = (
-            now * 7919
-        ) % 100 < 100.0 * self.seen  # the same instants for every value of the knob
+        is_right = (now * 7919) % 100 < 100.0 * self.seen  # the same instants for every value of the knob
         return Decision(LONG if rises == is_right else FLAT)
 
 
 def search(out: Path, **more: Any) -> OptimizeResult:
-    options: dict[str, Any] = {"strategy": "ema_cross", "trials": 10, "batch": 4, "windows": 4, "by": "total_return", **QUIET}  # fmt: skip
+    options: dict[str, Any] = {
+        "strategy": "ema_cross",
+        "trials": 10,
+        "batch": 4,
+        "windows": 4,
+        "by": "total_return",
+        **QUIET,
+    }
     return optimize(more.pop("grid", RANGES), TAPE, out=out, **{**options, **more})
 
 
@@ -87,9 +94,7 @@ def test_what_is_finished_is_the_same_and_what_is_given_up_was_behind(
     assert both[1].counts == {"done": 10}
 
 
-def test_the_best_is_that_of_the_mean_over_windows(
-    both: tuple[OptimizeResult, OptimizeResult],
-) -> None:
+def test_the_best_is_that_of_the_mean_over_windows(both: tuple[OptimizeResult, OptimizeResult]) -> None:
     for found in both:
         table = found.table[found.table["outcome"] == "done"]
         means = table["windows"].map(np.mean).sort_values(ascending=False, kind="stable")
@@ -105,9 +110,7 @@ def test_the_best_is_that_of_the_mean_over_windows(
     assert "total return, mean of 4 windows" in both[0].page.read_text()
 
 
-def test_what_was_given_up_is_a_trial_on_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_given_up_is_a_trial_on_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAPERTAPE_TRIALS", str(tmp_path / "trials.sqlite3"))
 
     found = search(tmp_path / "a")
@@ -135,7 +138,9 @@ def test_any_number_of_workers_gives_up_the_same(
 
 
 def test_a_bad_trial_ends_early_and_a_planted_good_one_is_found(tmp_path: Path) -> None:
-    found = search(tmp_path / "a", grid={"strategy.parameters.seen": "0:1"}, strategy=Foresight, trials=12, seed=3)  # fmt: skip
+    found = search(
+        tmp_path / "a", grid={"strategy.parameters.seen": "0:1"}, strategy=Foresight, trials=12, seed=3
+    )
 
     table = found.table.rename(columns={"strategy.parameters.seen": "seen"})
     bad = table[(table["number"] >= 8) & (table["seen"] < 0.5)]
@@ -154,12 +159,13 @@ def test_a_bad_trial_ends_early_and_a_planted_good_one_is_found(tmp_path: Path) 
         ({"windows": 1}, r"--windows 1: between 2 and 480"),
         ({"by": ["sharpe", "trades"]}, "--windows: what is wanted is one metric"),
         ({"by": lambda metrics: metrics["sharpe"]}, "--windows: what is wanted is one metric"),
-        ({"grid": {"data.start": ["2020-01-01", "2020-01-02", "2020-01-03"]}, "trials": 2}, "all trials are over the same candles"),
+        (
+            {"grid": {"data.start": ["2020-01-01", "2020-01-02", "2020-01-03"]}, "trials": 2},
+            "all trials are over the same candles",
+        ),
     ],
-)  # fmt: skip
-def test_what_cannot_be_judged_on_windows_is_refused(
-    tmp_path: Path, more: dict[str, Any], said: str
-) -> None:
+)
+def test_what_cannot_be_judged_on_windows_is_refused(tmp_path: Path, more: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         search(tmp_path / "a", **more)
     assert not (tmp_path / "a").exists()

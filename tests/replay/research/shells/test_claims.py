@@ -70,9 +70,7 @@ def test_what_is_left_or_finished_can_be_taken(shell: Shell, tmp_path: Path) -> 
     assert list((tmp_path / "claims").iterdir()) == []
 
 
-def test_a_silent_shell_loses_its_trials_to_one_other(
-    shell: Shell, clock: Clock, tmp_path: Path
-) -> None:
+def test_a_silent_shell_loses_its_trials_to_one_other(shell: Shell, clock: Clock, tmp_path: Path) -> None:
     dead, first, second = shell("dead"), shell("first"), shell("second")
     assert dead.take(7)
     assert [first.take(7), second.take(7)] == [False, False]  # both begin to watch it
@@ -106,9 +104,7 @@ def test_a_clock_that_lies_kills_nobody(
         assert other.take(1) is False
 
 
-def test_a_claim_whose_maker_said_no_name_goes_on_in_time(
-    shell: Shell, clock: Clock, tmp_path: Path
-) -> None:
+def test_a_claim_whose_maker_said_no_name_goes_on_in_time(shell: Shell, clock: Clock, tmp_path: Path) -> None:
     other = shell("other")
     (tmp_path / "claims" / "4").touch()
     (tmp_path / "claims" / "5").write_text("a-shell-whose-file-was-removed")

@@ -28,13 +28,13 @@ from papertape.replay.tapes.synthetic import synthesize
 from papertape.replay.tapes.tape import Tape
 
 CROSS: dict[str, Any] = {
-    "strategy": "ema_cross", "account": {"sizing": "all_in"}, "use_ml": False, "workers": 1,
+    "strategy": "ema_cross",
+    "account": {"sizing": "all_in"},
+    "use_ml": False,
+    "workers": 1,
     "report": {"sensitivity": False, "random_draws": 0, "benchmarks": False, "regimes": False},
-}  # fmt: skip
-GRID: dict[str, Any] = {
-    "strategy.parameters.fast": [5, 10, 20],
-    "strategy.parameters.slow": [15, 40, 50, 60],
 }
+GRID: dict[str, Any] = {"strategy.parameters.fast": [5, 10, 20], "strategy.parameters.slow": [15, 40, 50, 60]}
 RANGES = {"strategy.parameters.fast": "2:10", "strategy.parameters.slow": "12:60"}
 HEADER = {"code": "a", "tapes": ["b"]}
 fork = multiprocessing.get_context("fork")
@@ -58,7 +58,7 @@ def plain(found: TrialsFound) -> pd.DataFrame:
 def entries() -> list[Any]:
     with opened() as ledger:
         assert ledger.faults() == []
-        return sorted((e.kind, e.configuration, e.digest, e.returns) for e in ledger.on(tape().sha256))  # fmt: skip
+        return sorted((e.kind, e.configuration, e.digest, e.returns) for e in ledger.on(tape().sha256))
 
 
 def beside(work: Callable[[], Any]) -> Any:
@@ -338,15 +338,13 @@ def test_other_code_another_tape_or_another_plan_is_refused(
 
 
 def test_who_shares_and_who_does_not_keep_out_of_each_others_way(tmp_path: Path) -> None:
-    with SharedTrialFile(tmp_path, HEADER, 4), pytest.raises(DataError, match="begin both with --shared"):  # fmt: skip
+    with SharedTrialFile(tmp_path, HEADER, 4), pytest.raises(DataError, match="begin both with --shared"):
         TrialFile(tmp_path, HEADER, 4)
-    with TrialFile(tmp_path, HEADER, 4), pytest.raises(DataError, match="writes trials there alone"):  # fmt: skip
+    with TrialFile(tmp_path, HEADER, 4), pytest.raises(DataError, match="writes trials there alone"):
         SharedTrialFile(tmp_path, HEADER, 4)
 
 
-def test_a_file_that_nobody_began_to_the_end_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_nobody_began_to_the_end_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("papertape.replay.research.shells.shared_file._BEGUN_S", 0.0)
     (tmp_path / "trials.jsonl").write_text('{"form')
 
@@ -366,14 +364,14 @@ def test_two_shells_find_what_one_does(tmp_path: Path, monkeypatch: pytest.Monke
             seen.append(done)
         time.sleep(0.1)
 
-    other = beside(lambda: sweep(GRID, tape(), out=tmp_path / "a", shared=True, progress=at, **CROSS))  # fmt: skip
+    other = beside(lambda: sweep(GRID, tape(), out=tmp_path / "a", shared=True, progress=at, **CROSS))
     found = sweep(GRID, tape(), out=tmp_path / "a", shared=True, progress=at, **CROSS)
     other.join()
 
     assert other.exitcode == 0
     pd.testing.assert_frame_equal(plain(found), plain(alone))
     assert entries() == one_ledger
-    assert (found.counts, found.checked, found.verdict) == (alone.counts, alone.checked, alone.verdict)  # fmt: skip
+    assert (found.counts, found.checked, found.verdict) == (alone.counts, alone.checked, alone.verdict)
     assert [r.number for r in found.best] == [r.number for r in alone.best]
     assert len(found.shells) == 2
     assert sum(found.shells.values()) == 12
@@ -443,7 +441,5 @@ def test_a_walk_in_two_shells_chooses_the_same(tmp_path: Path) -> None:
 def test_a_shell_with_another_tape_is_refused_with_one_sentence(tmp_path: Path) -> None:
     sweep(GRID, tape(), out=tmp_path / "a", shared=True, **CROSS)
 
-    with pytest.raises(
-        DataError, match=r"another sweep \(its tapes differs\); choose another --out"
-    ):
+    with pytest.raises(DataError, match=r"another sweep \(its tapes differs\); choose another --out"):
         sweep(GRID, tape(6), out=tmp_path / "a", shared=True, **CROSS)

@@ -25,9 +25,12 @@ AXES = (
 SPACE = make_space(AXES)
 CHANGES = [SPACE.changes(number) for number in range(SPACE.size)]
 SETTINGS: dict[str, Any] = {
-    "strategy": "ema_cross", "account": {"sizing": "all_in"}, "use_ml": False, "workers": 1,
+    "strategy": "ema_cross",
+    "account": {"sizing": "all_in"},
+    "use_ml": False,
+    "workers": 1,
     "report": {"sensitivity": False, "random_draws": 0, "benchmarks": False, "regimes": False},
-}  # fmt: skip
+}
 
 
 def random_values() -> np.ndarray:
@@ -49,9 +52,10 @@ def test_cells_hold_the_trials_with_their_values() -> None:
         points = itertools.product(AXES[y].values, AXES[x].values)
         for (b, a), mean, best in zip(points, pair["mean"], pair["best"], strict=True):
             own = [
-                value for value, changed in zip(values, CHANGES, strict=True)
+                value
+                for value, changed in zip(values, CHANGES, strict=True)
                 if (changed[AXES[x].key], changed[AXES[y].key]) == (a, b) and np.isfinite(value)
-            ]  # fmt: skip
+            ]
             assert (mean, best) == (
                 (pytest.approx(np.mean(own), rel=1e-4), pytest.approx(max(own), rel=1e-4))
                 if own
@@ -60,9 +64,7 @@ def test_cells_hold_the_trials_with_their_values() -> None:
     for axis, one in zip(AXES, slices, strict=True):
         for value, through in zip(axis.values, one["peak"], strict=True):
             (number,) = [
-                n
-                for n, changed in enumerate(CHANGES)
-                if changed == CHANGES[peak] | {axis.key: value}
+                n for n, changed in enumerate(CHANGES) if changed == CHANGES[peak] | {axis.key: value}
             ]
             expected = values[number]
             assert through == (pytest.approx(expected, rel=1e-4) if np.isfinite(expected) else None)
@@ -71,14 +73,19 @@ def test_cells_hold_the_trials_with_their_values() -> None:
 @pytest.mark.parametrize(
     ("axis", "given", "labels", "places"),
     [
-        (Axis("a", (), 0.0, 1.0), [0.0, 0.24, 0.25, 1.0], ["0 to 0.25", "0.25 to 0.5", "0.5 to 0.75", "0.75 to 1"], [0, 0, 1, 3]),
+        (
+            Axis("a", (), 0.0, 1.0),
+            [0.0, 0.24, 0.25, 1.0],
+            ["0 to 0.25", "0.25 to 0.5", "0.5 to 0.75", "0.75 to 1"],
+            [0, 0, 1, 3],
+        ),
         # Of 2 … 11 four stretches of whole numbers: two or three of them each.
         (Axis("a", (), 2, 11, True), [2, 5, 6, 11], ["2 to 4", "5 to 6", "7 to 9", "10 to 11"], [0, 1, 1, 3]),
         (Axis("a", (), 2, 4, True), [4, 2], ["2", "3", "4"], [2, 0]),
         (Axis("a", (9, 3)), [9, 3], ["3", "9"], [1, 0]),
         (Axis("a", ("x", "b")), ["b", "x"], ["x", "b"], [1, 0]),
     ],
-)  # fmt: skip
+)
 def test_values_fall_into_cells(axis: Axis, given: Any, labels: Any, places: Any) -> None:
     cells = cells_of(axis, [{"a": value} for value in given])
 
@@ -120,13 +127,15 @@ def test_the_edge_of_a_range_is_a_hundredth_of_it(low: float) -> None:
 async def test_pages_are_drawn_narrow_and_wide_and_ask_nobody(tmp_path: Path) -> None:
     tape = synthesize("regimes", 400, "1h", seed=5, symbol="SYNTH")
     grid = {
-        "strategy.parameters.fast": [3, 6, 12], "strategy.parameters.slow": [20, 40, 60], "account.cash_share": [0.5, 0.9],
-    }  # fmt: skip
+        "strategy.parameters.fast": [3, 6, 12],
+        "strategy.parameters.slow": [20, 40, 60],
+        "account.cash_share": [0.5, 0.9],
+    }
     swept = sweep(grid, tape, out=tmp_path / "sweep", **SETTINGS)
     ranges = {"strategy.parameters.fast": "2:12", "strategy.parameters.slow": "20:60"}
     searched = optimize(
-        ranges, tape, trials=12, batch=6, by=["sharpe", "max_drawdown"], out=tmp_path / "search", **SETTINGS,
-    )  # fmt: skip
+        ranges, tape, trials=12, batch=6, by=["sharpe", "max_drawdown"], out=tmp_path / "search", **SETTINGS
+    )
     async with browser_tab(tmp_path / "profile") as tab:
         await tab.call("Network.enable")
         for found, axes in ((swept, 3), (searched, 2)):
@@ -141,9 +150,7 @@ async def test_pages_are_drawn_narrow_and_wide_and_ask_nobody(tmp_path: Path) ->
                 assert await tab.value(drawn % "#maps") == pairs
                 assert await tab.value(drawn % "#slices") == axes
             told = json.loads(
-                await tab.value(
-                    "JSON.stringify([DATA.peak.number, DATA.best.map((t) => t.number)])"
-                )
+                await tab.value("JSON.stringify([DATA.peak.number, DATA.best.map((t) => t.number)])")
             )
             best = [getattr(one, "row", one).number for one in found.best]
             assert told == [best[0], best]

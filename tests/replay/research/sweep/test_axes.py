@@ -97,7 +97,7 @@ def test_a_key_alone_is_all_that_a_strategy_declares() -> None:
         ("account.capital", "nothing declares its range"),
         ("account.capital=1:inf:5", "finite"),
     ],
-)  # fmt: skip
+)
 def test_what_no_axis_can_be(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as refused:
         parse_axis(text, CROSS)
@@ -155,7 +155,7 @@ def test_a_draw_between_bounds_depends_on_its_number_alone() -> None:
             "sweep: 10,000,000 trials are more than 100,000; draw some of them with --draw N",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_no_space_can_be(texts: list[str], draws: int | None, said: str) -> None:
     axes = [parse_axis(text, CROSS) for text in texts]
 
@@ -234,7 +234,12 @@ def test_what_axes_and_configuration_name_makes_a_search_another(
         path.write_text("one = 2\n")
         seen.append(identity(config, runner, axes))
 
-    assert [[name for name in a if a[name] != b[name]] for a, b in pairwise(seen)] == [["code"], ["code"], ["files"], ["files"]]  # fmt: skip
+    assert [[name for name in a if a[name] != b[name]] for a, b in pairwise(seen)] == [
+        ["code"],
+        ["code"],
+        ["files"],
+        ["files"],
+    ]
     files["other.csv"].unlink()
     assert identity(config, runner, axes)["files"][str(files["other.csv"])] == ""
     assert "files" not in identity(CROSS, runner, [])

@@ -10,13 +10,7 @@ import pytest
 
 from papertape.engine.errors import ConfigError
 from papertape.replay.config import make_config
-from papertape.replay.research.sweep.judging import (
-    Judging,
-    WindowWatch,
-    floors_of,
-    means_of,
-    windows_over,
-)
+from papertape.replay.research.sweep.judging import Judging, WindowWatch, floors_of, means_of, windows_over
 from papertape.replay.research.sweep.trial import TrialCall, TrialRunner
 from papertape.replay.research.trials.identity import configuration_digest
 from papertape.replay.tapes.synthetic import synthesize
@@ -29,7 +23,14 @@ FAST: dict[str, Any] = {"strategy.parameters.fast": 5, "strategy.parameters.slow
 
 
 def config(**more: Any) -> Any:
-    return make_config({"strategy": {"name": "ema_cross"}, "account": {"sizing": "all_in"}, "signals": {"use_ml": False}, **more})  # fmt: skip
+    return make_config(
+        {
+            "strategy": {"name": "ema_cross"},
+            "account": {"sizing": "all_in"},
+            "signals": {"use_ml": False},
+            **more,
+        }
+    )
 
 
 def test_trials_are_given_up_where_optuna_would() -> None:
@@ -68,7 +69,11 @@ def test_less_is_better_where_the_metric_says_so(sign: int, is_behind: bool) -> 
 def test_a_window_without_a_value_is_behind_whatever_is_asked() -> None:
     judging = Judging("x", 1, BOUNDS, [-9.0, -9.0, None])
 
-    assert [judging.is_behind(values) for values in ([None], [1.0, None], [1.0, 1.0, None])] == [True, True, False]  # fmt: skip
+    assert [judging.is_behind(values) for values in ([None], [1.0, None], [1.0, 1.0, None])] == [
+        True,
+        True,
+        False,
+    ]
     assert not judging.is_behind([0.0, 0.0, 0.0, None])  # the last: there is nothing left to save
     assert means_of(-1, [1.0, 3.0, None, 5.0]) == [-1.0, -2.0]
 
@@ -109,26 +114,37 @@ def test_one_that_is_given_up_is_the_replay_that_ends_there(windows: int) -> Non
     alone = short.run(3, FAST)
     assert (row.outcome, len(row.values)) == ("pruned", windows)
     assert row.reason.startswith(f"after window {windows} of 4: total_return ")
-    assert (row.digest, row.metrics, row.returns, row.configuration) == (alone.digest, alone.metrics, alone.returns, alone.configuration)  # fmt: skip
+    assert (row.digest, row.metrics, row.returns, row.configuration) == (
+        alone.digest,
+        alone.metrics,
+        alone.returns,
+        alone.configuration,
+    )
     assert row.configuration != configuration_digest(config())
     assert runner.run(4, FAST).digest != row.digest  # nothing of it stays behind
 
 
 def test_a_trial_beside_shared_candles_is_judged_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     judging = Judging("sharpe", 1, BOUNDS, [None, 1e9])
-    shared = [TrialRunner(config(), [TAPE]).run(3, FAST, None, one) for one in (judging, judging._replace(floors=()))]  # fmt: skip
+    shared = [
+        TrialRunner(config(), [TAPE]).run(3, FAST, None, one)
+        for one in (judging, judging._replace(floors=()))
+    ]
     monkeypatch.setattr("papertape.replay.research.sweep.trial.is_shareable", lambda spec: False)
 
-    alone = [TrialRunner(config(), [TAPE]).run(3, FAST, None, one) for one in (judging, judging._replace(floors=()))]  # fmt: skip
+    alone = [
+        TrialRunner(config(), [TAPE]).run(3, FAST, None, one)
+        for one in (judging, judging._replace(floors=()))
+    ]
 
     assert [row.outcome for row in alone] == ["pruned", "done"]
     assert [row.is_lane for row in (*alone, *shared)] == [False, False, True, True]
-    assert [row._replace(wall_s=0.0, is_lane=True) for row in alone] == [row._replace(wall_s=0.0) for row in shared]  # fmt: skip
+    assert [row._replace(wall_s=0.0, is_lane=True) for row in alone] == [
+        row._replace(wall_s=0.0) for row in shared
+    ]
 
 
-def test_a_lane_that_cannot_go_on_is_stepped_from_its_beginning(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_lane_that_cannot_go_on_is_stepped_from_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     judging, windows = Judging("total_return", 1, BOUNDS, [None, None, None]), []
     as_lane = TrialRunner(config(), [TAPE]).run(3, FAST, None, judging)
     begin_again = WindowWatch.begin_again
@@ -149,7 +165,7 @@ def test_a_lane_that_cannot_go_on_is_stepped_from_its_beginning(
 
 
 def test_a_call_travels_as_text() -> None:
-    for call in (TrialCall(1, FAST), TrialCall(2, FAST, 5, Judging("sharpe", 1, BOUNDS, (None, 0.5)))):  # fmt: skip
+    for call in (TrialCall(1, FAST), TrialCall(2, FAST, 5, Judging("sharpe", 1, BOUNDS, (None, 0.5)))):
         again = TrialCall.of_json(json.dumps(call))
         assert json.dumps(again) == json.dumps(call)
         assert type(again.judging) is type(call.judging)

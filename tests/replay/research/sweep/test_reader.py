@@ -51,15 +51,25 @@ CROSS = {
 CASES: dict[str, tuple[Sequence[Tape], dict[str, Any]]] = {
     "averages": (ONE, CROSS),
     "bracket": (ONE, {"strategy.name": "bracket_w2"}),
-    "structure, hours": (ONE, {"strategy.name": "confluence", "strategy.parameters": {"confidence_threshold": 0.3}, "data.timeframe": "1h"}),
+    "structure, hours": (
+        ONE,
+        {
+            "strategy.name": "confluence",
+            "strategy.parameters": {"confidence_threshold": 0.3},
+            "data.timeframe": "1h",
+        },
+    ),
     "looks at its account": (ONE, {**RULE, "data.timeframe": "1h"}),
     "several, listed and delisted": (SEVERAL, {**CROSS, "account.sizing": "fraction"}),
     "several, Python": (SEVERAL, RULE),
     "several, gaps skipped": (SEVERAL, {**CROSS, "data.gaps": "skip", "data.timeframe": "1h"}),
-    "other timeframes and symbols": (SEVERAL, {**CROSS, "signals.extra_features": ["adx_14@4h", "BBB:rsi_14@1h"], "data.timeframe": "30m"}),
+    "other timeframes and symbols": (
+        SEVERAL,
+        {**CROSS, "signals.extra_features": ["adx_14@4h", "BBB:rsi_14@1h"], "data.timeframe": "30m"},
+    ),
     "limits": (ONE, {**CROSS, "limits.drawdown": 0.03, "limits.losses": 3}),
     "a cut": (ONE, {**CROSS, "data.start": "2020-01-04", "data.end": "2020-01-10"}),
-}  # fmt: skip
+}
 
 
 LANES = ("averages", "bracket", "structure, hours", "a cut")
@@ -110,10 +120,14 @@ def test_what_happens_beside_candles_happens_in_a_trial() -> None:
     models = [(FIRST_MS + 40 * HOUR_MS, model_bytes(1)), (FIRST_MS + 200 * HOUR_MS, model_bytes(2))]
     market = replace(plan.spec.markets[0], is_perpetual=True, leverage=5.0)
     told = [
-        *((FIRST_MS + hour * HOUR_MS, Funding(FIRST_MS + hour * HOUR_MS, 0, 0.001, 100.0)) for hour in range(8, 370, 8)),
-        (FIRST_MS + 100 * HOUR_MS, Command(Action.PAUSE)), (FIRST_MS + 120 * HOUR_MS, Command(Action.RESUME)),
+        *(
+            (FIRST_MS + hour * HOUR_MS, Funding(FIRST_MS + hour * HOUR_MS, 0, 0.001, 100.0))
+            for hour in range(8, 370, 8)
+        ),
+        (FIRST_MS + 100 * HOUR_MS, Command(Action.PAUSE)),
+        (FIRST_MS + 120 * HOUR_MS, Command(Action.RESUME)),
         (FIRST_MS + 150 * HOUR_MS, Command(Action.FLATTEN)),
-    ]  # fmt: skip
+    ]
     spec = replace(plan.spec, markets=[market]).reading(model_features(models))
     told_plan = plan._replace(spec=spec, models=models, events=told)
 
@@ -139,17 +153,19 @@ def test_any_configuration_after_any_other() -> None:
         config = with_changes(
             runner.config,
             {
-                "strategy.name": "ema_cross", "strategy.parameters": parameters, "account.latency_bars": int(draw.integers(3)),
-                "data.timeframe": str(draw.choice(["15m", "30m", "1h"])), "market.taker_fee_rate": float(draw.uniform(0, 0.002)),
+                "strategy.name": "ema_cross",
+                "strategy.parameters": parameters,
+                "account.latency_bars": int(draw.integers(3)),
+                "data.timeframe": str(draw.choice(["15m", "30m", "1h"])),
+                "market.taker_fee_rate": float(draw.uniform(0, 0.002)),
                 "account.sizing": str(draw.choice(["all_in", "fraction", "volatility", "kelly"])),
-                "account.fixed_fraction": float(draw.uniform(0.1, 0.9)), "account.capital": float(draw.uniform(500, 5e6)),
+                "account.fixed_fraction": float(draw.uniform(0.1, 0.9)),
+                "account.capital": float(draw.uniform(500, 5e6)),
                 "limits.drawdown": float(draw.choice([0.0, 0.05])),
             },
-        )  # fmt: skip
-        plan = runner.prepare(config)
-        traded += len(
-            assert_same(config, plan, reader.shared(config, plan).replay(plan).run).trades
         )
+        plan = runner.prepare(config)
+        traded += len(assert_same(config, plan, reader.shared(config, plan).replay(plan).run).trades)
 
     assert traded > 500
 
@@ -159,14 +175,15 @@ ANSWERED: dict[str, tuple[Sequence[Tape], dict[str, Any]]] = {
     "bracket": (ONE, {"strategy.name": "bracket_w2"}),
     "structure, hours": CASES["structure, hours"],
     "several, listed and delisted, absent": (SEVERAL, {**CROSS, "account.sizing": "fraction"}),
-    "several, other parameters for one": (SEVERAL, {**CROSS, "account.sizing": "fraction", "strategy.symbols": {"BBB": {"slow": 14}}}),
-}  # fmt: skip
+    "several, other parameters for one": (
+        SEVERAL,
+        {**CROSS, "account.sizing": "fraction", "strategy.symbols": {"BBB": {"slow": 14}}},
+    ),
+}
 
 
 @pytest.mark.parametrize("case", ANSWERED)
-def test_accounts_have_the_answers_of_those_before_them(
-    case: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_accounts_have_the_answers_of_those_before_them(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tapes, changes = ANSWERED[case]
     config, plan = plan_of(changes, tapes)
     kind, asked = type(plan.spec.strategy), 0
@@ -182,7 +199,11 @@ def test_accounts_have_the_answers_of_those_before_them(
     monkeypatch.setattr(reader, "is_lane", lambda spec: False)
     shared, counts = Reader().shared(config, plan), []
     for number in range(5):
-        account = {"market.taker_fee_rate": 0.0003 * number, "account.fixed_fraction": 0.1 + 0.15 * number, "account.latency_bars": number % 2}  # fmt: skip
+        account = {
+            "market.taker_fee_rate": 0.0003 * number,
+            "account.fixed_fraction": 0.1 + 0.15 * number,
+            "account.latency_bars": number % 2,
+        }
         one_config, one_plan = plan_of(changes | account, tapes)
         before = asked
         run = shared.replay(one_plan).run
@@ -196,7 +217,10 @@ def test_accounts_have_the_answers_of_those_before_them(
 
 def test_engines_that_take_turns_have_their_own_answers() -> None:
     """Two of one question and one of another, block by block; the first one's kept answers are not the other's."""
-    one, other = plan_of(CROSS, ONE)[1], plan_of({**CROSS, "strategy.parameters": {"fast": 3, "slow": 8}}, ONE)[1]  # fmt: skip
+    one, other = (
+        plan_of(CROSS, ONE)[1],
+        plan_of({**CROSS, "strategy.parameters": {"fast": 3, "slow": 8}}, ONE)[1],
+    )
     read = reading.Reading(("AAA",), "15m", ONE[0].candles)
     specs = [one.spec, one.spec, other.spec, one.spec]
 
@@ -215,9 +239,7 @@ def test_each_feature_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     computed: list[str] = []
 
     class Counted(reading.FeatureMatrix):
-        def __init__(
-            self, symbols: Any, base: str, timeframe: str, requests: Sequence[str]
-        ) -> None:
+        def __init__(self, symbols: Any, base: str, timeframe: str, requests: Sequence[str]) -> None:
             computed.extend(requests)
             super().__init__(symbols, base, timeframe, requests)
 
@@ -246,9 +268,7 @@ def test_what_a_grid_asks_for_is_computed_in_one_pass_and_is_the_same(
     passes: list[list[str]] = []
 
     class Counted(reading.FeatureMatrix):
-        def __init__(
-            self, symbols: Any, base: str, timeframe: str, requests: Sequence[str]
-        ) -> None:
+        def __init__(self, symbols: Any, base: str, timeframe: str, requests: Sequence[str]) -> None:
             passes.append([*requests])
             super().__init__(symbols, base, timeframe, requests)
 

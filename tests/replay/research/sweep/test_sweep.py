@@ -37,11 +37,7 @@ class Dip:
 
     def decide(self, view):  # type: ignore[no-untyped-def]
         if view.position == 0:
-            return (
-                Decision(LONG, stop_distance=0.02 * view.close)
-                if view["rsi_14"] < self.below
-                else None
-            )
+            return Decision(LONG, stop_distance=0.02 * view.close) if view["rsi_14"] < self.below else None
         return Decision(FLAT) if view["rsi_14"] > 100.0 - self.below else None
 
 
@@ -55,8 +51,15 @@ def plain(found: SweepResult) -> pd.DataFrame:
 
 def cross(out: Path, workers: int = 1, **more: object) -> SweepResult:
     return sweep(
-        GRID, tape(), strategy="ema_cross", account={"sizing": "all_in"}, out=out, workers=workers, **QUIET, **more,
-    )  # fmt: skip
+        GRID,
+        tape(),
+        strategy="ema_cross",
+        account={"sizing": "all_in"},
+        out=out,
+        workers=workers,
+        **QUIET,
+        **more,
+    )
 
 
 def test_every_trial_is_its_replay(tmp_path: Path) -> None:
@@ -70,9 +73,13 @@ def test_every_trial_is_its_replay(tmp_path: Path) -> None:
             assert row.reason.startswith("strategy.fast: 20 is not between 1 and slow")
             continue
         alone = backtest(
-            tape(), strategy="ema_cross", parameters={"fast": fast, "slow": slow},
-            account={"sizing": "all_in"}, market={"taker_fee_rate": fee}, **QUIET,
-        )  # fmt: skip
+            tape(),
+            strategy="ema_cross",
+            parameters={"fast": fast, "slow": slow},
+            account={"sizing": "all_in"},
+            market={"taker_fee_rate": fee},
+            **QUIET,
+        )
         assert row.digest == alone.digest
         for name, value in alone.metrics.items():
             told = getattr(row, name)
@@ -86,9 +93,15 @@ def test_it_says_what_its_candles_are_as_a_replay_does(tmp_path: Path) -> None:
     grid = {"strategy.parameters.fast": [5, 10], "account.allow_short": [True]}
 
     found = sweep(
-        grid, holes, strategy="ema_cross", market={"kind": "perpetual"}, by="total_return", out=tmp_path / "a", workers=1,
+        grid,
+        holes,
+        strategy="ema_cross",
+        market={"kind": "perpetual"},
+        by="total_return",
+        out=tmp_path / "a",
+        workers=1,
         **QUIET,
-    )  # fmt: skip
+    )
     alone = backtest(holes, strategy="ema_cross", market={"kind": "perpetual"}, **QUIET)
 
     assert found.doubts[0].startswith("SYNTHETIC DATA")
@@ -141,9 +154,7 @@ def test_a_class_in_python_is_swept_over_several_tapes(tmp_path: Path) -> None:
     for row, (name, below) in zip(
         rows.itertuples(), [(n, b) for n in ("AAA", "BBB") for b in (30.0, 45.0)], strict=True
     ):
-        alone = backtest(
-            name, strategy=Dip, parameters={"below": below}, store=store.directory, **QUIET
-        )
+        alone = backtest(name, strategy=Dip, parameters={"below": below}, store=store.directory, **QUIET)
         assert row.digest == alone.digest
     assert rows["digest"].nunique() == 4
 
@@ -156,9 +167,7 @@ def test_the_best_are_the_best_of_the_table(tmp_path: Path) -> None:
     assert [row.number for row in found.best] == list(ordered["number"][:3])
 
 
-def test_a_sweep_goes_on_where_it_was_cut_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sweep_goes_on_where_it_was_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = cross(tmp_path / "whole")
     file = tmp_path / "part" / "trials.jsonl"
     cross(file.parent)
@@ -221,9 +230,12 @@ def test_a_trial_that_is_not_its_replay_ends_the_sweep(
         (lambda text: "x" + text, "its first line names no sweep"),
         (lambda text: text.replace('"number":3', '"number":2', 1), "trial 2 stands in it twice"),
         (lambda text: text.replace('"number":3', '"number":99', 1), "damaged before byte"),
-        (lambda text: text.replace('"value', '"', 1).replace("[5, 10, 20]", "[5, 10, 21]", 1), "another sweep"),
+        (
+            lambda text: text.replace('"value', '"', 1).replace("[5, 10, 20]", "[5, 10, 21]", 1),
+            "another sweep",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_cannot_be_gone_on_with(tmp_path: Path, change, said: str) -> None:  # type: ignore[no-untyped-def]
     cross(tmp_path / "a")
     file = tmp_path / "a" / "trials.jsonl"
@@ -305,8 +317,12 @@ def test_a_full_disk_leaves_what_was_done(tmp_path: Path, slow: list[str], insid
     command = " ".join([str(Path(sys.executable).parent / "papertape"), *slow])
     # What this process writes ends at 12 KiB, in the middle of a line.
     ended = subprocess.run(
-        ["/bin/bash", "-c", f"ulimit -f 12; exec {command}"], cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        ["/bin/bash", "-c", f"ulimit -f 12; exec {command}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
     assert ended.returncode == 1
     assert "a trial could not be kept" in ended.stderr
@@ -318,9 +334,7 @@ def test_a_full_disk_leaves_what_was_done(tmp_path: Path, slow: list[str], insid
     assert file.read_bytes().startswith(kept)
 
 
-def test_a_folder_is_written_by_one_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_is_written_by_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "_PATIENCE_S", 0.0)
 
     def again(what: str, done: int, of: int) -> None:

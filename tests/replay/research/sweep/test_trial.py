@@ -15,10 +15,12 @@ TAPES = [synthesize("regimes", 300, "1h", seed=3, symbol="AAA")]
 BASE = with_changes(
     Config(),
     {
-        "strategy.name": "ema_cross", "strategy.parameters": {"slow": 40, "allow_short": True},
-        "signals.use_ml": False, "signals.retrain_every": "never",
+        "strategy.name": "ema_cross",
+        "strategy.parameters": {"slow": 40, "allow_short": True},
+        "signals.use_ml": False,
+        "signals.retrain_every": "never",
     },
-)  # fmt: skip
+)
 
 
 def family(config: Config = BASE, **others: Any) -> Family:
@@ -27,9 +29,7 @@ def family(config: Config = BASE, **others: Any) -> Family:
 
 
 @pytest.mark.parametrize("others", [{}, {"market.slippage_rate": 0.002, "account.capital": 500.0}])
-@pytest.mark.parametrize(
-    "parameters", [{"fast": 3}, {"slow": 9, "fast": 8}, {"allow_short": False}, {}]
-)
+@pytest.mark.parametrize("parameters", [{"fast": 3}, {"slow": 9, "fast": 8}, {"allow_short": False}, {}])
 def test_a_configuration_and_its_digest_are_those_of_its_changes(
     others: dict[str, Any], parameters: dict[str, Any]
 ) -> None:
@@ -41,9 +41,7 @@ def test_a_configuration_and_its_digest_are_those_of_its_changes(
 
     assert ours.model_dump() == alone.model_dump()
     assert found.digest_of(ours) == configuration_digest(alone)
-    assert (
-        found.plan_of(ours).spec.strategy == TrialRunner(alone, TAPES).prepare(alone).spec.strategy
-    )
+    assert found.plan_of(ours).spec.strategy == TrialRunner(alone, TAPES).prepare(alone).spec.strategy
 
 
 def test_what_json_writes_otherwise_has_the_digest_of_the_whole_as_well() -> None:

@@ -63,9 +63,7 @@ def test_nobody_waits_for_what_is_done_beside_when_it_is_not_asked_for() -> None
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_one_that_dies_between_two_pieces_costs_nothing(
-    monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
+def test_one_that_dies_between_two_pieces_costs_nothing(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     started: list[Worker] = []
     start = workers._start
 

@@ -49,7 +49,7 @@ def grid(**more: Any) -> dict[str, Any]:
 def test_days_are_marked_by_their_open_high_low_and_close() -> None:
     """The same by pandas: a candle of a day each, of whole days and the part of one."""
     own = tape(60)
-    days = own.table().resample("1D").agg({"open": "first", "high": "max", "low": "min", "close": "last"})  # fmt: skip
+    days = own.table().resample("1D").agg({"open": "first", "high": "max", "low": "min", "close": "last"})
     expected = []
     for stamp, row in days.iterrows():
         day = int(stamp.timestamp() * 1000) // DAY_MS
@@ -91,13 +91,17 @@ def test_a_search_refuses_with_optuna(tmp_path: Path) -> None:
 
     hold_out(LOCK, tape())
     with pytest.raises(DataError, match="are held out"):
-        optimize({"strategy.parameters.fast": "2:10"}, tape(), trials=4, out=tmp_path / "a", workers=1, **CROSS)  # fmt: skip
+        optimize(
+            {"strategy.parameters.fast": "2:10"}, tape(), trials=4, out=tmp_path / "a", workers=1, **CROSS
+        )
 
 
 def test_trials_that_vary_their_end_are_refused_one_by_one(tmp_path: Path) -> None:
     hold_out(LOCK, tape())
 
-    found = sweep(grid(**{"data.end": ["2020-02-05", "2020-02-15"]}), tape(), out=tmp_path / "a", workers=2, **CROSS)  # fmt: skip
+    found = sweep(
+        grid(**{"data.end": ["2020-02-05", "2020-02-15"]}), tape(), out=tmp_path / "a", workers=2, **CROSS
+    )
 
     assert found.counts == {"done": 2, "refused": 2}
     assert "are held out" in found.reasons["refused"]
@@ -136,9 +140,10 @@ def test_one_configuration_reads_it_and_the_chain_says_so(tmp_path: Path) -> Non
     assert lock.reading is not None
     assert found.summary["holdout"][0]["reading"]["sequence"] == lock.reading.sequence == 4
     assert any(
-        "the one reading of the candles of SYNTH from 2020-02-10 00:00 on" in line and "1 trial on record, on this very tape, had seen" in line
+        "the one reading of the candles of SYNTH from 2020-02-10 00:00 on" in line
+        and "1 trial on record, on this very tape, had seen" in line
         for line in found.summary["doubts"]
-    )  # fmt: skip
+    )
     with opened() as ledger:
         entries = {entry.kind: entry for entry in ledger.on(tape().sha256)}
         assert ledger.faults() == []
@@ -151,7 +156,9 @@ def test_one_configuration_reads_it_and_the_chain_says_so(tmp_path: Path) -> Non
     assert standing_faults(found.summary) == ([], "")
 
     assert cross(5, holdout=True).digest == found.digest  # it shows what it showed
-    with pytest.raises(DataError, match=f"read on .* by configuration {lock.reading.configuration[:12]}, and are read once"):  # fmt: skip
+    with pytest.raises(
+        DataError, match=f"read on .* by configuration {lock.reading.configuration[:12]}, and are read once"
+    ):
         cross(8, holdout=True)
     with pytest.raises(DataError, match="read once"):
         cross(5)  # not without saying so, either
@@ -185,7 +192,9 @@ def test_a_lock_is_never_loosened() -> None:
         cross(end="2020-02-05")
     cross(5, holdout=True)
 
-    with pytest.raises(DataError, match="candles up to 2020-02-19 23:00 were read already; hold out what comes after"):  # fmt: skip
+    with pytest.raises(
+        DataError, match="candles up to 2020-02-19 23:00 were read already; hold out what comes after"
+    ):
         hold_out("2020-02-19", tape(1_400))
     hold_out("2020-02-20", tape(1_400))
 
@@ -267,7 +276,7 @@ def later(file: sqlite3.Connection) -> None:
     content = json.loads(zlib.decompress(body))
     content["start_ms"] += 20 * DAY_MS
     made = zlib.compress(json.dumps(content, separators=(",", ":")).encode())
-    file.execute("UPDATE trials SET body = ?, hash = ? WHERE sequence = 2", (made, link(before[0], 2, made)))  # fmt: skip
+    file.execute("UPDATE trials SET body = ?, hash = ? WHERE sequence = 2", (made, link(before[0], 2, made)))
 
 
 @pytest.mark.parametrize(
@@ -276,11 +285,15 @@ def later(file: sqlite3.Connection) -> None:
         ("DELETE FROM notes WHERE sequence = 2", "the list of locks and readings was changed", True),
         ("DELETE FROM notes", "the list of locks and readings was changed", False),
         ("DELETE FROM trials WHERE sequence = 2", "trial 2 is missing", True),
-        ("UPDATE trials SET body = (SELECT body FROM trials WHERE sequence = 3) WHERE sequence = 2", "trial 2 was changed", True),
+        (
+            "UPDATE trials SET body = (SELECT body FROM trials WHERE sequence = 3) WHERE sequence = 2",
+            "trial 2 was changed",
+            True,
+        ),
         ("DELETE FROM notes WHERE sequence = 4", "the list of locks and readings was changed", True),
         (later, "trial 3 was changed, or what is before it was", False),
     ],
-)  # fmt: skip
+)
 def test_the_chain_notices_what_is_done_to_a_lock(
     change: str | Callable[[sqlite3.Connection], None], said: str, is_held: bool, trials: Path
 ) -> None:
@@ -296,7 +309,7 @@ def test_the_chain_notices_what_is_done_to_a_lock(
     with opened() as ledger:
         assert said in ledger.faults()[0]
     if is_held:
-        with pytest.raises(DataError, match=r"are held out|see papertape trials verify"):  # fmt: skip
+        with pytest.raises(DataError, match=r"are held out|see papertape trials verify"):
             cross(21)
     else:
         cross(21)
@@ -315,7 +328,16 @@ def test_a_ledger_without_locks_has_no_notes(trials: Path) -> None:
 
 def test_commands_lock_list_and_read_once(inside: Inside, tmp_path: Path) -> None:
     Store(tmp_path / "tapes").save(tape())
-    quiet = ["--tape", "SYNTH", "--set", "strategy.name=ema_cross", "--set", "signals.use_ml=false", "--set", "report.sensitivity=false"]  # fmt: skip
+    quiet = [
+        "--tape",
+        "SYNTH",
+        "--set",
+        "strategy.name=ema_cross",
+        "--set",
+        "signals.use_ml=false",
+        "--set",
+        "report.sensitivity=false",
+    ]
 
     made = inside("trials", "lock", "SYNTH", "--from", LOCK, cwd=tmp_path)
     refused = inside("replay", *quiet, cwd=tmp_path)

@@ -41,18 +41,18 @@ def tape(seed: int = 5) -> Tape:
 
 
 def entry(
-    number: int,
-    strategy: str = "one",
-    tape: str = "tape",
-    sharpe: float | None = 1.0,
-    days: int | None = 365,
+    number: int, strategy: str = "one", tape: str = "tape", sharpe: float | None = 1.0, days: int | None = 365
 ) -> TrialEntry:
     metrics = defined({"sharpe": sharpe, "days": days})
-    return TrialEntry("replay", strategy, [("SYNTH", tape)], f"configuration {number}", "code", "digest", metrics, "0:1:", 0)  # fmt: skip
+    return TrialEntry(
+        "replay", strategy, [("SYNTH", tape)], f"configuration {number}", "code", "digest", metrics, "0:1:", 0
+    )
 
 
 def cross(fast: int, **more: Any) -> Any:
-    return backtest(tape(), strategy="ema_cross", parameters={"fast": fast}, account={"sizing": "all_in"}, **QUIET, **more)  # fmt: skip
+    return backtest(
+        tape(), strategy="ema_cross", parameters={"fast": fast}, account={"sizing": "all_in"}, **QUIET, **more
+    )
 
 
 # Digests in ledgers of versions whose default was the gate.
@@ -84,9 +84,7 @@ def test_a_default_that_has_changed_counts_by_what_it_was_at_first() -> None:
         {"signals": {"retrain_every": "never"}},
     ],
 )
-def test_what_reads_no_model_is_the_same_trial_under_either_default(
-    sections: dict[str, Any],
-) -> None:
+def test_what_reads_no_model_is_the_same_trial_under_either_default(sections: dict[str, Any]) -> None:
     assert configured({}, **sections) == configured({"policy": "model"}, **sections)
     assert configured({}, strategy={"name": "ema_cross"}) == OF_A_CROSS
 
@@ -102,20 +100,21 @@ def test_every_replay_says_how_many_came_before_and_deflates_by_them() -> None:
     assert "2 other trials on record for these candles" in last.summary["doubts"][-1]
     # The same by the engine's own words: three trials, with the spread of their daily Sharpe ratios.
     sharpes = [results[k].metrics["sharpe"] / math.sqrt(365) for k in (0, 1, 3)]
-    again = measure(
-        np.zeros(0, TRADE), last.marks, 10_000.0, trials=3, trials_deviation=stdev(sharpes)
-    )
-    assert last.summary["trials"]["deflated_sharpe"] == pytest.approx(
-        again.metrics["dsr"], rel=1e-9
-    )
+    again = measure(np.zeros(0, TRADE), last.marks, 10_000.0, trials=3, trials_deviation=stdev(sharpes))
+    assert last.summary["trials"]["deflated_sharpe"] == pytest.approx(again.metrics["dsr"], rel=1e-9)
 
 
 def test_a_sweep_and_other_names_count_on_their_tapes_alone(tmp_path: Path, trials: Path) -> None:
-    grid = {
-        "strategy.parameters.fast": [5, 8],
-        "strategy.parameters.slow": [6, 30],
-    }  # 8 above 6 is refused
-    found = sweep(grid, tape(), strategy="ema_cross", account={"sizing": "all_in"}, out=tmp_path / "a", workers=2, **QUIET)  # fmt: skip
+    grid = {"strategy.parameters.fast": [5, 8], "strategy.parameters.slow": [6, 30]}  # 8 above 6 is refused
+    found = sweep(
+        grid,
+        tape(),
+        strategy="ema_cross",
+        account={"sizing": "all_in"},
+        out=tmp_path / "a",
+        workers=2,
+        **QUIET,
+    )
     assert (found.standing.trials, found.standing.sequence) == (3, 3)
     assert found.to_json()["ledger"]["deflated_sharpe"] is not None
     assert (found.verdict.trials, found.verdict.left_out) == (3, 0)
@@ -131,12 +130,7 @@ def test_a_sweep_and_other_names_count_on_their_tapes_alone(tmp_path: Path, tria
     # The same sweep again has nothing new to show, whatever its folder; and what a kill kept out is brought in.
     trials.unlink()
     again = sweep(
-        grid,
-        tape(),
-        strategy="ema_cross",
-        account={"sizing": "all_in"},
-        out=tmp_path / "a",
-        **QUIET,
+        grid, tape(), strategy="ema_cross", account={"sizing": "all_in"}, out=tmp_path / "a", **QUIET
     )
     assert (again.standing.trials, again.standing.sequence) == (3, 3)
 
@@ -175,9 +169,9 @@ def test_what_is_switched_off_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def rewrite_from(file: sqlite3.Connection, sequence: int) -> None:
     """Hash every row from one on again, and the head: what somebody would do who knows how the chain is made."""
-    (before,) = file.execute(
-        "SELECT hash FROM trials WHERE sequence = ?", (sequence - 1,)
-    ).fetchone() or (GENESIS,)
+    (before,) = file.execute("SELECT hash FROM trials WHERE sequence = ?", (sequence - 1,)).fetchone() or (
+        GENESIS,
+    )
     for number, body in file.execute(
         "SELECT sequence, body FROM trials WHERE sequence >= ? ORDER BY 1", (sequence,)
     ).fetchall():
@@ -203,16 +197,23 @@ def renamed(file: sqlite3.Connection) -> None:
     ("change", "said"),
     [
         ("DELETE FROM trials WHERE sequence = 3", "trial 3 is missing"),
-        ("UPDATE trials SET body = (SELECT body FROM trials WHERE sequence = 2) WHERE sequence = 3", "trial 3 was changed"),
-        ("UPDATE trials SET sequence = CASE sequence WHEN 2 THEN -3 WHEN 3 THEN -2 END WHERE sequence IN (2, 3); "
-         "UPDATE trials SET sequence = -sequence WHERE sequence < 0", "trial 2 was changed"),
+        (
+            "UPDATE trials SET body = (SELECT body FROM trials WHERE sequence = 2) WHERE sequence = 3",
+            "trial 3 was changed",
+        ),
+        (
+            "UPDATE trials SET sequence = CASE sequence WHEN 2 THEN -3 WHEN 3 THEN -2 END WHERE sequence IN (2, 3); "
+            "UPDATE trials SET sequence = -sequence WHERE sequence < 0",
+            "trial 2 was changed",
+        ),
         ("DELETE FROM trials WHERE sequence = 5", "the head says 5 trials, and there are 4"),
         ("UPDATE tried SET sharpe = 9 WHERE sequence = 4", "the count of tape tape was changed"),
         ("UPDATE tried SET days = 999 WHERE sequence = 4", "the count of tape tape was changed"),
         ("DELETE FROM tried WHERE sequence = 4", "the count of tape tape lacks a trial"),
-        (cut, ""), (renamed, "the count of tape tape"),
+        (cut, ""),
+        (renamed, "the count of tape tape"),
     ],
-)  # fmt: skip
+)
 def test_the_chain_notices(
     change: str | Callable[[sqlite3.Connection], None], said: str, trials: Path
 ) -> None:
@@ -244,9 +245,7 @@ def test_trouble_costs_no_result_and_is_said(
         found = cross(5)
     assert (found.summary["trials"]["trials"], found.summary["trials"]["sequence"]) == (2, 1)
     assert found.summary["trials"]["deflated_sharpe"] is not None
-    assert any(
-        "Not on record" in line and "the disk is full" in line for line in found.summary["doubts"]
-    )
+    assert any("Not on record" in line and "the disk is full" in line for line in found.summary["doubts"])
     folder = found.save(tmp_path / "result")
     assert verify(folder, [tape()]).differences == ()
     assert standing_faults(found.summary) == ([], "")
@@ -255,11 +254,14 @@ def test_trouble_costs_no_result_and_is_said(
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda path: sqlite3.connect(path).execute("PRAGMA user_version = 4").connection.close(), "format 4 is newer than 3; update papertape"),
+        (
+            lambda path: sqlite3.connect(path).execute("PRAGMA user_version = 4").connection.close(),
+            "format 4 is newer than 3; update papertape",
+        ),
         (lambda path: path.write_bytes(b"not a database, " * 99), "it is no trial ledger"),
         (lambda path: (path.unlink(), path.mkdir()), "it is a folder; name a file"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_is_not_ours_is_left_alone(
     spoil: Callable[[Path], object], said: str, trials: Path
 ) -> None:
@@ -291,11 +293,7 @@ def test_trials_of_other_lengths_count_by_their_days(trials: Path) -> None:
     with opened() as ledger:
         assert ledger.count(["tape"], 2).spread == pytest.approx(math.sqrt(0.8), rel=1e-12)
         others = [entry(number + 6, sharpe=0.125 * scale, days=900) for number in range(2)]
-        assert ledger.count_with(["tape"], others)[:3] == (
-            8,
-            pytest.approx(math.sqrt(0.875 / 4)),
-            5,
-        )
+        assert ledger.count_with(["tape"], others)[:3] == (8, pytest.approx(math.sqrt(0.875 / 4)), 5)
 
 
 @pytest.mark.skipif(
@@ -386,11 +384,7 @@ def test_commands_list_and_verify(inside: Inside, tmp_path: Path, trials: Path) 
     ]
     assert whole.stdout.startswith("whole: 4 trials")
     shown = json.loads(inside("trials", "show", "tape", "--json", cwd=tmp_path).stdout)
-    assert (shown["trials"], shown["verdict"]["trials"], shown["verdict"]["overfitting"]) == (
-        2,
-        2,
-        None,
-    )
+    assert (shown["trials"], shown["verdict"]["trials"], shown["verdict"]["overfitting"]) == (2, 2, None)
     unclear = inside("trials", "show", "SYNTH", cwd=tmp_path)
     assert (unclear.returncode, "2 tapes are called so" in unclear.stderr) == (1, True)
     assert inside("trials", "forget", cwd=tmp_path).returncode == 2

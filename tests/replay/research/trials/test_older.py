@@ -23,12 +23,22 @@ from papertape.replay.research.trials.storage import FORMAT
 OLDER = Path(__file__).parent / "older"
 TAPE = "6e0ca201c9b02223fdf4da6e78a4f3dfb41a1a59eb65ec0ebe70d3b08d9add92"
 # What those replays printed: annual Sharpe ratio and days.
-SHOWN = [(1.1097717104058222, 100), (1.5430677106278798, 100), (0.9652548913577513, 46), (-1.0682991010879783, 10)]  # fmt: skip
+SHOWN = [
+    (1.1097717104058222, 100),
+    (1.5430677106278798, 100),
+    (0.9652548913577513, 46),
+    (-1.0682991010879783, 10),
+]
 NEWEST = "e0256a4180e6728f27a99aaaac35abf7616b84a28e96df717ac24b0d1d0f3775"
 SAVED = {
-    "trials": 4, "deviation": 0.060893403970409724, "problem": "", "ledger": "ccb7a12215db41629615bd4c7dbbc67d",
-    "sequence": 4, "head": NEWEST, "deflated_sharpe": None,
-}  # fmt: skip
+    "trials": 4,
+    "deviation": 0.060893403970409724,
+    "problem": "",
+    "ledger": "ccb7a12215db41629615bd4c7dbbc67d",
+    "sequence": 4,
+    "head": NEWEST,
+    "deflated_sharpe": None,
+}
 
 
 @pytest.fixture(params=(1, 2))
@@ -64,22 +74,30 @@ def test_one_that_is_only_read_stays_as_it_is_and_counts_days(older: int, trials
     assert standing.spread == pytest.approx(spread_by_hand(), rel=1e-12)
     with opened() as ledger:
         assert (ledger.format(), ledger.faults(), len(ledger.notes())) == (older, [], older - 1)
-        assert ledger.count([TAPE]).deviation == pytest.approx(stdev(one / 365**0.5 for one, _ in SHOWN))  # fmt: skip
+        assert ledger.count([TAPE]).deviation == pytest.approx(stdev(one / 365**0.5 for one, _ in SHOWN))
     assert trials.read_bytes() == before
 
 
-def test_the_first_that_is_tried_brings_it_forward_and_every_row_stays(
-    older: int, trials: Path
-) -> None:
+def test_the_first_that_is_tried_brings_it_forward_and_every_row_stays(older: int, trials: Path) -> None:
     chain = "SELECT sequence, body, hash FROM trials ORDER BY 1"
     before = rows(trials, chain)
 
-    new = TrialEntry("replay", "one", [("SYNTH", TAPE)], "another", "code", "digest", {"sharpe": 1.0, "days": 46}, "0:1:", 0)  # fmt: skip
+    new = TrialEntry(
+        "replay",
+        "one",
+        [("SYNTH", TAPE)],
+        "another",
+        "code",
+        "digest",
+        {"sharpe": 1.0, "days": 46},
+        "0:1:",
+        0,
+    )
     standing = append([new])
 
     assert (standing.problem, standing.trials, standing.spread_trials) == ("", 5, 4)
     assert rows(trials, chain)[:-1] == before
-    assert rows(trials, "SELECT days FROM tried ORDER BY sequence") == [(100,), (100,), (46,), (10,), (46,)]  # fmt: skip
+    assert rows(trials, "SELECT days FROM tried ORDER BY sequence") == [(100,), (100,), (46,), (10,), (46,)]
     with opened() as ledger:
         assert (ledger.format(), ledger.faults(), len(ledger.notes())) == (FORMAT, [], older - 1)
         assert ledger.count([TAPE], 4).spread == pytest.approx(spread_by_hand(), rel=1e-12)
@@ -88,7 +106,7 @@ def test_the_first_that_is_tried_brings_it_forward_and_every_row_stays(
 @pytest.mark.parametrize("is_forward", [False, True])
 def test_a_result_of_before_is_verified_by_what_it_said(older: int, is_forward: bool) -> None:
     if is_forward:
-        append([TrialEntry("replay", "one", [("SYNTH", TAPE)], "another", "code", "digest", {}, "0:1:", 0)])  # fmt: skip
+        append([TrialEntry("replay", "one", [("SYNTH", TAPE)], "another", "code", "digest", {}, "0:1:", 0)])
     summary = {"trials": dict(SAVED), "tapes": [{"sha256": TAPE}]}
 
     assert standing_faults(summary) == ([], "")
@@ -97,13 +115,13 @@ def test_a_result_of_before_is_verified_by_what_it_said(older: int, is_forward: 
     assert "4 trials are said" in standing_faults(summary)[0][0]
 
 
-def test_a_row_that_was_changed_is_still_named_when_it_is_brought_forward(
-    older: int, trials: Path
-) -> None:
+def test_a_row_that_was_changed_is_still_named_when_it_is_brought_forward(older: int, trials: Path) -> None:
     with closing(sqlite3.connect(trials)) as file, file:
         file.execute("UPDATE trials SET body = x'00' WHERE sequence = 3")
 
-    standing = append([TrialEntry("replay", "one", [("SYNTH", TAPE)], "another", "code", "digest", {}, "0:1:", 0)])  # fmt: skip
+    standing = append(
+        [TrialEntry("replay", "one", [("SYNTH", TAPE)], "another", "code", "digest", {}, "0:1:", 0)]
+    )
 
     assert (standing.trials, standing.spread_trials) == (5, 2)
     with opened() as ledger:

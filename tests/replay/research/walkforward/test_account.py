@@ -21,9 +21,7 @@ def test_choices_of_a_symbol_change_that_symbol_alone() -> None:
         for fast, slow in ((5, 20), (6, 30))
     ]
 
-    made = account_configuration(
-        make_config({"strategy": strategy}), windows, chosen, "carry"
-    ).strategy
+    made = account_configuration(make_config({"strategy": strategy}), windows, chosen, "carry").strategy
     (later,) = made.schedule
 
     assert made.parameters_in() == {"slow": 40, "fast": 5}

@@ -10,12 +10,7 @@ from papertape.engine.errors import ConfigError
 from papertape.replay.research.sweep.axes import Axis
 from papertape.replay.research.sweep.space import make_space
 from papertape.replay.research.walkforward.choice import choose, positions, rank
-from papertape.replay.research.walkforward.windows import (
-    Plan,
-    make_windows,
-    refuse_overlap,
-    span_ms,
-)
+from papertape.replay.research.walkforward.windows import Plan, make_windows, refuse_overlap, span_ms
 
 HOUR = 3_600_000
 NAN = math.nan
@@ -104,10 +99,7 @@ def test_a_lone_peak_is_not_the_plateau() -> None:
 
 
 def test_draws_are_next_to_the_nearest_draws() -> None:
-    axes = [
-        Axis("strategy.parameters.fast", (), 0.0, 10.0),
-        Axis("strategy.parameters.side", ("a", "b")),
-    ]
+    axes = [Axis("strategy.parameters.fast", (), 0.0, 10.0), Axis("strategy.parameters.side", ("a", "b"))]
     space = make_space(axes, draws=60, seed=4)
     values = np.random.default_rng(5).normal(size=60)
     places = positions(space.axes, [space.changes(number) for number in range(space.size)])

@@ -83,8 +83,14 @@ def test_what_was_checked_is_told(found: WalkResult) -> None:
 
 def test_a_position_longer_than_the_gap_is_a_doubt(found: WalkResult) -> None:
     short = WalkResult(
-        found.folder, "sharpe", "peak", Plan(1, 1, 0, 0, False), 1, {}, metrics={"maximum_trade_duration_s": 1.0}
-    )  # fmt: skip
+        found.folder,
+        "sharpe",
+        "peak",
+        Plan(1, 1, 0, 0, False),
+        1,
+        {},
+        metrics={"maximum_trade_duration_s": 1.0},
+    )
 
     assert doubts_of(short)[0].startswith("the longest position is longer than")
     wide = replace(short, plan=Plan(1, 1, 600, 400, False))  # a second, to the ms
@@ -94,9 +100,7 @@ def test_a_position_longer_than_the_gap_is_a_doubt(found: WalkResult) -> None:
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.asyncio
-async def test_page_is_drawn_narrow_and_wide_and_asks_nobody(
-    found: WalkResult, tmp_path: Path
-) -> None:
+async def test_page_is_drawn_narrow_and_wide_and_asks_nobody(found: WalkResult, tmp_path: Path) -> None:
     assert found.page is not None
     async with browser_tab(tmp_path / "profile") as tab:
         await tab.call("Network.enable")

@@ -24,14 +24,15 @@ from papertape.replay.tapes.synthetic import synthesize
 from tests.engine.decisions.test_turns import ByHand
 
 TAPE = synthesize("regimes", 1_100, "1h", seed=5, symbol="SYNTH")
-GRID: dict[str, Any] = {
-    "strategy.parameters.fast": [3, 6, 12],
-    "strategy.parameters.slow": [20, 40],
-}
+GRID: dict[str, Any] = {"strategy.parameters.fast": [3, 6, 12], "strategy.parameters.slow": [20, 40]}
 SETTINGS: dict[str, Any] = {
-    "strategy": "ema_cross", "account": {"sizing": "all_in"}, "use_ml": False, "train": "15d", "test": "6d",
+    "strategy": "ema_cross",
+    "account": {"sizing": "all_in"},
+    "use_ml": False,
+    "train": "15d",
+    "test": "6d",
     "report": {"sensitivity": False, "random_draws": 0, "benchmarks": False, "regimes": False},
-}  # fmt: skip
+}
 
 
 def walk(out: Path, grid: Any = GRID, **more: Any) -> WalkResult:
@@ -56,8 +57,7 @@ def test_the_account_is_a_replay_that_switches_at_the_stated_instants(found: Wal
     assert found.config is not None
     assert (len(found.rows), found.checked) == (4, [0, 1, 3])
     chosen = [
-        (row.chosen["strategy.parameters.fast"], row.chosen["strategy.parameters.slow"])
-        for row in found.rows
+        (row.chosen["strategy.parameters.fast"], row.chosen["strategy.parameters.slow"]) for row in found.rows
     ]
     assert len(set(chosen)) > 1
 
@@ -90,10 +90,7 @@ def test_ranks_and_values_are_those_of_the_trials(found: WalkResult) -> None:
     trials = pd.read_parquet(found.folder / "trials.parquet").set_index("number").sort_index()
     for row in found.rows:
         base = 12 * row.window.number
-        seen, tested = (
-            trials.iloc[base : base + 6]["sharpe"],
-            trials.iloc[base + 6 : base + 12]["sharpe"],
-        )
+        seen, tested = (trials.iloc[base : base + 6]["sharpe"], trials.iloc[base + 6 : base + 12]["sharpe"])
         places = tested.rank(method="min", ascending=False)
 
         assert row.in_sample == seen.iloc[row.trial]
@@ -106,9 +103,7 @@ def test_a_trial_sees_nothing_later_than_its_part(found: WalkResult) -> None:
     window = found.rows[1].window
     fast, slow = found.rows[1].chosen.values()
     opens = TAPE.candles["open_ms"]
-    seen = replace(
-        TAPE, candles=TAPE.candles[(opens >= window.train_ms) & (opens < window.seen_ms)]
-    )
+    seen = replace(TAPE, candles=TAPE.candles[(opens >= window.train_ms) & (opens < window.seen_ms)])
     settings = {name: value for name, value in SETTINGS.items() if name not in ("train", "test")}
 
     alone = backtest(seen, parameters={"fast": fast, "slow": slow}, **settings)
@@ -141,9 +136,7 @@ def test_workers_interrupts_and_resuming_change_nothing(found: WalkResult, tmp_p
 class TestLeaks:
     """What must not be: each is planted, and noticed."""
 
-    def test_parameters_chosen_on_the_test(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_parameters_chosen_on_the_test(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         choice = walk_run._choice
         monkeypatch.setattr(
             walk_run,
@@ -153,9 +146,7 @@ class TestLeaks:
         with pytest.raises(InvariantError, match="not those that its trials in sample choose"):
             walk(tmp_path / "a")
 
-    def test_trials_that_look_into_the_gap(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_trials_that_look_into_the_gap(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         changes = walk_search.Search.changes
 
         def further(self: Any, number: int) -> dict[str, Any]:
@@ -169,9 +160,7 @@ class TestLeaks:
     def test_a_gap_that_was_left_out(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         make = walk_run.make_windows
         monkeypatch.setattr(
-            walk_run,
-            "make_windows",
-            lambda *all_: [w._replace(seen_ms=w.test_ms) for w in make(*all_)],
+            walk_run, "make_windows", lambda *all_: [w._replace(seen_ms=w.test_ms) for w in make(*all_)]
         )
         with pytest.raises(AssertionError):
             walk(tmp_path / "a")
@@ -208,10 +197,8 @@ class TestLeaks:
         ({"workers": 0}, "--workers 0"),
         ({"purge": "30m"}, "--purge: 0.5 hours are not whole candles"),
     ],
-)  # fmt: skip
-def test_what_cannot_be_walked_is_one_sentence(
-    tmp_path: Path, more: dict[str, Any], said: str
-) -> None:
+)
+def test_what_cannot_be_walked_is_one_sentence(tmp_path: Path, more: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         walk(tmp_path / "a", **more)
 
@@ -219,7 +206,5 @@ def test_what_cannot_be_walked_is_one_sentence(
 
 
 def test_a_window_without_a_value_says_so(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match="in window 0 none of 1 trials has a value of profit_factor"
-    ):
+    with pytest.raises(DataError, match="in window 0 none of 1 trials has a value of profit_factor"):
         walk(tmp_path / "a", {"strategy.parameters.slow": [2_000]}, by="profit_factor")
