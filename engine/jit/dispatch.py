@@ -154,6 +154,17 @@ class _KernelLowering(NativeLowering):
 class _KernelCompiler(Compiler):
     """numba's compiler with our lowering."""
 
+    def _compile_bytecode(self) -> Any:
+        """
+        Compile a function under a number that is no other's.
+
+        One line can make several, with other values in a closure each, and each process counts what it compiles from 1.
+        """
+        function = self.state.func_id
+        if not place_in_engine(function.filename):
+            function.unique_id = f"{function.unique_id}_{digest_of(function.func)}"
+        return super()._compile_bytecode()
+
     def define_pipelines(self) -> list[Any]:
         """Return the passes."""
         pipelines: list[Any] = super().define_pipelines()

@@ -119,48 +119,52 @@ def test_an_expanded_kernel_gives_a_bundle_of_the_records_themselves() -> None:
     assert pairs["n"].tolist() == [2, 1]
 
 
-def mixed(values: Any, n: int) -> Any:
+def mixed_by(factor: int) -> Callable[[Any, int], Any]:
     """Return a sum that is too long to be put into who asks for it three times."""
-    found = values[0] - values[0]
-    for k in range(n):
-        for value in values:
-            if value > 2:
-                found += value * 3
-            elif value > 1:
-                found -= value
-            else:
-                found += value * value
-        found = found + values[k % len(values)]
-    for k in range(n):
-        for value in values:
-            if value > 4:
-                found -= value * 3
-            elif value > 3:
-                found += value
-            else:
-                found -= value * value
-        found = found + values[k % len(values)]
-    return found
+
+    def mixed(values: Any, n: int) -> Any:
+        found = values[0] - values[0]
+        for k in range(n):
+            for value in values:
+                if value > 2:
+                    found += value * 3
+                elif value > 1:
+                    found -= value
+                else:
+                    found += value * value
+            found = found + values[k % len(values)] * factor
+        for k in range(n):
+            for value in values:
+                if value > 4:
+                    found -= value * 3
+                elif value > 3:
+                    found += value
+                else:
+                    found -= value * value
+            found = found + values[k % len(values)]
+        return found
+
+    return mixed
 
 
-def mixed_thrice(values: Any) -> Any:
-    return mixed_kernel(values, 3) + mixed_kernel(values, 4) + mixed_kernel(values, 5)
+def thrice(part: Callable[[Any, int], Any]) -> Callable[[Any], Any]:
+    def mixed_thrice(values: Any) -> Any:
+        return part(values, 3) + part(values, 4) + part(values, 5)
 
-
-mixed_kernel = compiled(mixed)
+    return mixed_thrice
 
 
 @needs_dispatch
-def test_code_of_two_processes_for_other_types_is_not_taken_for_one_another(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Each process numbers what it compiles from 1 on, and a third one loads the code of both."""
-    for values in (np.array([0.5, 1.5, 4.0]), np.array([1, 2, 7])):
+def test_code_of_one_process_is_not_taken_for_that_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each numbers what it compiles from 1 on, and a third one loads the code of all."""
+    floats, integers = np.array([0.5, 1.5, 4.0]), np.array([1, 2, 7])
+    for factor, values in ((2, floats), (2, integers), (3, floats)):
         monkeypatch.setattr(FunctionIdentity, "_unique_ids", itertools.count(10**6))
+        mixed = mixed_by(factor)
 
-        found = compiled(mixed_thrice)(values)
+        found = compiled(thrice(compiled(mixed)))(values)
 
-        assert found == sum(mixed(values, n) for n in (3, 4, 5))
+        assert found == thrice(mixed)(values)
 
 
 def test_a_kernel_that_was_a_part_can_be_called_from_python_too() -> None:
