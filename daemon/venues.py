@@ -11,7 +11,7 @@ venues are imported where they are used: none is needed for another's feed, and 
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
@@ -68,6 +68,16 @@ def sim_identity(config: Config, tapes: Sequence[Tape]) -> Identity:
     markets = tuple(market_for(tape, config) for tape in tapes)
     refuse_other_money(markets, {tape.symbol: tape.kind for tape in tapes})
     return Identity(config, tapes[0].venue, base, markets)
+
+
+def unlike_tapes(live: Live, tapes: Sequence[Tape]) -> Iterator[str]:
+    """Yield what `[live]` asks of the local exchange that its tapes do not have: they say what is followed."""
+    symbols, base = sorted(tape.symbol for tape in tapes), tapes[0].timeframe
+    if live.symbols and sorted(live.symbols) != symbols:
+        asked = ", ".join(live.symbols)
+        yield f"live.symbols: the local exchange streams the tapes, {', '.join(symbols)}, and not {asked}"
+    if "timeframe" in live.model_fields_set and live.timeframe != base:
+        yield f"live.timeframe: the tapes' candles are of {base}, which is followed, and not {live.timeframe}"
 
 
 async def live_identity(config: Config, on_trouble: Callable[[str], None] = lambda _: None) -> Identity:

@@ -78,9 +78,13 @@ def list_command(store: ModelFolder = None, as_json: AsJson = False) -> None:
 
     Example: papertape models list --store state/models
     """
-    entries = ModelStore(store).entries()
+    models = ModelStore(store)
+    entries = models.entries()
     if as_json:
         print_json([_plain(entry) for entry in entries])
+        return
+    if not entries:
+        say(f"no models in {models.folder}")
         return
     table = Table(box=None, pad_edge=False)
     for name in ("version", "", "kind", "trained up to", "horizon", "log-loss", "base rate"):

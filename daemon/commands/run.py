@@ -22,7 +22,7 @@ from papertape.daemon.notifications.messenger import Messenger
 from papertape.daemon.runtime.daemon import Hooks, RunningDaemon, wall_ms
 from papertape.daemon.runtime.recovery import Recovered
 from papertape.daemon.runtime.tape_time import placed
-from papertape.daemon.venues import SIM, live_identity, opener, sim_identity
+from papertape.daemon.venues import SIM, live_identity, opener, sim_identity, unlike_tapes
 from papertape.engine.broker.ledger import shown_decimals
 from papertape.engine.errors import ConfigError
 from papertape.replay.backtesting.spans import common_span_sentences
@@ -66,6 +66,8 @@ def run_command(
     settings = _settings(config, venue, state, tape, speed, changes or [])
     tapes = _streamed(settings) if settings.live.venue == SIM else []
     if tapes:
+        for line in unlike_tapes(settings.live, tapes):
+            _warn(line)
         tapes, told = placed(settings, tapes, wall_ms())
         if told:
             _warn(told)

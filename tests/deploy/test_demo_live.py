@@ -101,7 +101,7 @@ def test_it_shows_a_model_and_trades_and_leaves_nothing_behind(tmp_path: Path) -
             pids, page = children(process.pid), addresses["page"]
             assert page != "http://127.0.0.1:9464"
             assert addresses.get("prometheus") != "http://127.0.0.1:9090"
-            assert '<script src="/assets/app.js"' in fetch(f"{page}/")
+            assert '<script src="/assets/app.js?v=' in fetch(f"{page}/")
             assert fetch(f"{page}/status")["model"]["kind"] == "logistic"
             assert fetch(f"{page}/api/v1/trades?limit=5")["rows"]
             assert "takes over whatever it is worth" in str(fetch(f"{page}/api/v1/attempts"))

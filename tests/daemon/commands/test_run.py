@@ -14,7 +14,7 @@ from papertape.daemon.learning.model_store import ModelStore
 from papertape.daemon.learning.retraining import News
 from papertape.daemon.runtime.daemon import JOB_NAMES, Hooks, RunningDaemon
 from papertape.daemon.runtime.restep import verify_state
-from papertape.daemon.venues import opener, sim_identity
+from papertape.daemon.venues import opener, sim_identity, unlike_tapes
 from papertape.engine.candles import MINUTE_MS
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError
@@ -57,6 +57,24 @@ def run(about: Identity, hooks: Hooks | None = None) -> RunningDaemon:
     with asyncio.Runner(loop_factory=lambda: PacedLoop(1e9)) as runner:
         work = serve(about, opener(about, tapes()), hooks, is_virtual=True)
         return runner.run(work)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ([], []),
+        (['live.symbols=["S5USD", "S4USD"]', "live.timeframe=1m"], []),
+        (
+            ['live.symbols=["S4USD", "S5US"]', "live.timeframe=5m"],
+            [
+                "live.symbols: the local exchange streams the tapes, S4USD, S5USD, and not S4USD, S5US",
+                "live.timeframe: the tapes' candles are of 1m, which is followed, and not 5m",
+            ],
+        ),
+    ],
+)
+def test_what_the_tapes_do_not_have_is_told(changes: list[str], told: list[str]) -> None:
+    assert list(unlike_tapes(load_config(None, changes).live, tapes())) == told
 
 
 def replayed(about: Identity, state: Path) -> str:
