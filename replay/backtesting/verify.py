@@ -29,9 +29,9 @@ from papertape.replay.learning.attempt import Learned
 from papertape.replay.tapes.store import Tape, read_tape
 from papertape.replay.tapes.tables import at_minute
 
-_NOT_COMPARED = frozenset({"timings", "papertape", "conventions"})
+_NOT_COMPARED = frozenset({"timings", "papertape"})
 # Results that were saved before do not have these sections, nor trades these columns.
-_ADDED = frozenset({"portfolio", "parameters", "trials"})
+_ADDED = frozenset({"portfolio", "parameters"})
 _ADDED_COLUMNS = frozenset({"last_stop_price", "entry_tag", "exit_tag"})
 
 
@@ -271,7 +271,10 @@ def _frames_differ(name: str, saved: pd.DataFrame, now: pd.DataFrame) -> list[st
 def _values_differ(path: str, now: Any, saved: Any) -> list[str]:
     """Return the first value that differs, with its path; timings are not compared."""
     if isinstance(now, Mapping) and isinstance(saved, Mapping):
-        for key in [*now, *(key for key in saved if key not in now)]:
+        keys = [*now, *(key for key in saved if key not in now)]
+        for key in sorted(
+            keys, key=lambda key: key == "conventions"
+        ):  # figures first, then a version's words
             if key in _NOT_COMPARED or (key in _ADDED and key not in saved):
                 continue
             found = _values_differ(
