@@ -59,6 +59,11 @@ def scores_table(title: str, contenders: Mapping[str, Mapping[str, Any]]) -> Tab
     return table
 
 
+def judgement(gate: Mapping[str, Any]) -> list[str]:
+    """Return a gate's criteria, one a line, each with whether it was met."""
+    return [f"{'ok ' if one['is_passed'] else 'not'}  {one['told']}" for one in gate["criteria"]]
+
+
 def worth_table(worth: Mapping[str, Any]) -> Table:
     """Return what groups of inputs are worth on unseen rows, the most first: by how much log-loss rises without them."""
     groups = worth["groups"]

@@ -1,17 +1,18 @@
 """`papertape models`: what is in the store, which model is the champion, two of them compared, a logistic one from a tape."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
 
-from papertape.daemon.commands.learning_tables import scores_table, worth_table
+from papertape.daemon.commands.learning_tables import judgement, scores_table, worth_table
 from papertape.daemon.commands.options import AsJson, Changes, ModelFolder, OneTape, with_tapes
 from papertape.daemon.commands.output import console, print_json, say
 from papertape.daemon.commands.terminal import name_table
 from papertape.daemon.learning.model_store import ModelEntry, ModelStore
 from papertape.engine.errors import DataError
-from papertape.engine.model import MODEL_FEATURES, read_artefact
+from papertape.engine.model import MODEL_FEATURES, ModelRecord, read_artefact
 from papertape.replay.backtesting.run import load_tapes, make_spec
 from papertape.replay.config import load_config
 from papertape.replay.learning.by_hand import fit_from_tape
@@ -22,6 +23,7 @@ from papertape.replay.tapes.timestamps import utc_text
 
 models_app = typer.Typer(help="The model store: versions, the champion, rollback.", no_args_is_help=True)
 
+_PARTS: Final = ("validate_", "calibrate_")
 Version = Annotated[int, typer.Argument(help="a version in the store", min=1, show_default=False)]
 
 
@@ -100,20 +102,27 @@ def list_command(store: ModelFolder = None, as_json: AsJson = False) -> None:
 @models_app.command("show")
 def show_command(version: Version, store: ModelFolder = None, as_json: AsJson = False) -> None:
     """
-    Show the record of a version: features, data, measurements, gate, and what its inputs are worth on unseen rows.
+    Show a version: what it reads and has learnt from, its scores, its gate, and what its inputs are worth on unseen rows.
+
+    With --json the whole record: its options, importance, reliability and what drift is measured against as well.
 
     Example: papertape models show 3
     """
-    values = dict(ModelStore(store).show(version).to_json())
+    record = ModelStore(store).show(version)
     if as_json:
-        print_json(values)
+        print_json(record.to_json())
         return
-    for name in ("start_ms", "end_ms"):
-        values[name] = utc_text(values[name])
-    gate = dict(values["gate"])
-    worth = gate.pop("worth", None)
-    console.print(name_table({**values, "gate": gate}))
-    if worth:
+    console.print(name_table(_summary(record)))
+    parts = _scores_by_part(record.metrics)
+    if parts:
+        console.print(scores_table("on the later parts of its window", parts))
+    gate = record.gate
+    if gate.get("contenders"):
+        console.print(scores_table("on the gate's rows, which none of them has seen", gate["contenders"]))
+        for line in judgement(gate):
+            say(line)
+        say(gate["reason"])
+    if worth := gate.get("worth"):
         console.print(worth_table(worth))
 
 
@@ -177,6 +186,33 @@ def fit_command(
         console.print(f"{name:20} {shown}")
     if record.metrics["log_loss"] >= record.metrics["log_loss_base_rate"]:
         console.print("! no better than the base rate on candles that it did not see")
+
+
+def _summary(record: ModelRecord) -> dict[str, Any]:
+    """Return what a model is, without what tables show and what only machines ask for."""
+    values = record.to_json()
+    for name in ("options", "reference", "curve", "importance", "gate", "format"):
+        values.pop(name, None)
+    for name in ("start_ms", "end_ms"):
+        values[name] = utc_text(values[name])
+    if record.inputs == record.columns:
+        values["inputs"] = f"all {len(record.inputs)} columns of its features"
+    values["metrics"] = {name: value for name, value in record.metrics.items() if not name.startswith(_PARTS)}
+    return values
+
+
+def _scores_by_part(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Return the scores of the two later parts of a training window, which stopped and calibrated it, where it has them."""
+    return {
+        part: {"rows": int(metrics[f"rows_{part}"])}
+        | {
+            name.removeprefix(f"{part}_"): value
+            for name, value in metrics.items()
+            if name.startswith(f"{part}_")
+        }
+        for part in ("validate", "calibrate")
+        if f"rows_{part}" in metrics
+    }
 
 
 def _plain(entry: ModelEntry) -> dict[str, Any]:

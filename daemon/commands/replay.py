@@ -1,7 +1,7 @@
 """`papertape replay` and `papertape demo`: from a configuration or nothing at all to a table and a report."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,10 +15,12 @@ from papertape.daemon.commands.learning_tables import attempts_table, decisions,
 from papertape.daemon.commands.options import Changes, ConfigFile, Tapes, with_tapes
 from papertape.daemon.commands.output import console, print_json, progress_bars, say, since_start_s
 from papertape.daemon.commands.terminal import plain_table
+from papertape.daemon.learning.model_store import ModelStore, read_model
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.run import load_tapes, run_backtest
 from papertape.replay.config import Config, load_config
+from papertape.replay.learning.given import given_schedule
 from papertape.replay.report.account_events import FORCED
 from papertape.replay.report.page import money_places
 from papertape.replay.research.trials.holdout import admitted
@@ -36,6 +38,15 @@ def replay_command(
     tape: Tapes = None,
     changes: Changes = None,
     out: _Out = Path("results/latest"),
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="a version in --models or a file: takes over once what it learnt is past; repeatable"
+        ),
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="the store of --model; default: $PAPERTAPE_MODELS or models/")
+    ] = None,
     holdout: Annotated[
         bool, typer.Option("--holdout", help="read what is held out: once, and put on record before")
     ] = False,
@@ -48,7 +59,7 @@ def replay_command(
     """
     settings = load_config(config, changes or ())
     settings = with_tapes(settings, tape)
-    show(run(settings, reads_holdout=holdout), out, as_json)
+    show(run(settings, _artefacts(model or (), models), reads_holdout=holdout), out, as_json)
 
 
 def demo_command(out: _Out = Path("results/demo"), as_json: _AsJson = False) -> None:
@@ -64,14 +75,24 @@ def demo_command(out: _Out = Path("results/demo"), as_json: _AsJson = False) -> 
     show(run(config), out, as_json)
 
 
-def run(config: Config, *, reads_holdout: bool = False) -> Result:
-    """Run a configuration with progress on the terminal."""
+def run(config: Config, models: Mapping[str, bytes] | None = None, *, reads_holdout: bool = False) -> Result:
+    """Run a configuration with progress on the terminal; models: by name, in place of those that it would train."""
     return_large_arrays()
     tapes = load_tapes(config)
-    held_out = admitted(config, tapes, reads_holdout=reads_holdout)
+    given = given_schedule(models or {}, config, tapes)
+    held_out = admitted(config, tapes, reads_holdout=reads_holdout, models=given)
     with progress_bars() as on_progress:
-        result = run_backtest(config, tapes, on_progress)
-    return on_record(config, result, held_out=held_out)
+        result = run_backtest(config, tapes, on_progress, given or None)
+    return on_record(config, result, held_out=held_out, models=given)
+
+
+def _artefacts(names: Sequence[str], folder: Path | None) -> dict[str, bytes]:
+    """Return the models that the command line names: versions in a store, or files."""
+    store = ModelStore(folder)
+    return {
+        f"model {name}": store.read(int(name)) if name.isdecimal() else read_model(Path(name))[0]
+        for name in names
+    }
 
 
 def show(result: Result, out: Path, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from papertape.daemon.commands.learning_tables import scores_table, worth_table
+from papertape.daemon.commands.learning_tables import judgement, scores_table, worth_table
 from papertape.daemon.commands.options import AsJson, Changes, ConfigFile, with_tapes
 from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.commands.tape_fetch import fetch
@@ -117,9 +117,8 @@ def _show(models: ModelStore, attempt: Attempt, version: int, is_promoting: bool
         f"{utc_text(record['start_ms'])} … {utc_text(record['end_ms'])} · judged up to {utc_text(attempt.due_ms)}"
     )
     console.print(scores_table("on rows that none of them has seen", gate["contenders"]))
-    for criterion in gate["criteria"]:
-        sign = "ok  " if criterion["is_passed"] else "not "
-        say(f"{sign} {criterion['told']}")
+    for line in judgement(gate):
+        say(line)
     say(attempt.reason)
     told = "not promoted"
     if attempt.is_promoted:

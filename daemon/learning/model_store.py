@@ -44,6 +44,18 @@ class ModelEntry:
     is_champion: bool
 
 
+def read_model(path: Path) -> tuple[bytes, ModelRecord]:
+    """Return the artefact in a file, after every part of it was checked, and its record, or raise DataError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    try:
+        return data, read_artefact(data).record
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
 class ModelStore:
     """
     A folder of models.
@@ -116,18 +128,11 @@ class ModelStore:
     def read(self, version: int) -> bytes:
         """Return the artefact of a version after every part of it was checked, or raise DataError."""
         path = self.path(version)
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
+        if not path.exists():
             known = ", ".join(str(number) for number in self.versions()[-5:])
             hint = f"the newest are {known}" if known else "it holds no model"
-            raise DataError(f"{self.folder}: there is no model {version}; {hint}") from None
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-        try:
-            record = read_artefact(data).record
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
+            raise DataError(f"{self.folder}: there is no model {version}; {hint}")
+        data, record = read_model(path)
         if record.version != version:
             raise DataError(f"{path}: its record says version {record.version}; the file was renamed")
         return data

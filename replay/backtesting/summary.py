@@ -45,6 +45,8 @@ from papertape.replay.config import Config
 from papertape.replay.config.series import NO_SERIES, RecordedSeries
 from papertape.replay.feed import ReplayFeed
 from papertape.replay.learning.attempt import Learned
+from papertape.replay.learning.given import given_sentences
+from papertape.replay.learning.settings import asks_model
 from papertape.replay.report.structure import left_out
 from papertape.replay.tapes.quality import Brief, brief
 from papertape.replay.tapes.store import Tape
@@ -368,6 +370,8 @@ def _warnings(
     markets, is_paid = run.engine.spec.markets, len(run.recorder.payments) > 0
     said += series_sentences(tapes, markets, recorded, is_paid=is_paid)
     said += newest_sentences(learned)
+    if learned is None:
+        said += given_sentences(run.models, is_asked=asks_model(run.engine.spec))
     is_asked_for = config.strategy.name == "confluence" and config.signals.use_ml
     if is_asked_for and not len(run.recorder.swaps):
         said.append(f"No model took part: {why_none(learned)}the other components' scores decide.")

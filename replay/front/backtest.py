@@ -95,11 +95,11 @@ def backtest(
     asked = dict(locals())
     asked["data"] = data if data is not None else (tapes or None)
     settings, found = settled("backtest", PARAMETERS, asked)
-    held_out = admitted(settings, found, reads_holdout=holdout)
+    held_out = admitted(settings, found, reads_holdout=holdout, models=models)
     with watched(progress) as on_progress:
         result = run_backtest(settings, found, on_progress, models or None)
     result.tapes = nameless(found, asked["data"], settings, symbol, venue)
-    return on_record(settings, result, held_out=held_out)
+    return on_record(settings, result, held_out=held_out, models=models)
 
 
 def settled(call: str, parameters: Sequence[str], asked: Mapping[str, Any]) -> tuple[Config, list[Tape]]:

@@ -96,16 +96,21 @@ def _read_by_models(config: Config, timeframe: str) -> tuple[tuple[str, ...], tu
     return default_inputs(has_structure, signals.model_timeframes, timeframe)
 
 
+def asks_model(spec: EngineSpec) -> bool:
+    """Return whether a strategy of an account looks at what a model says."""
+    return any(
+        getattr(strategy, "reads_model", getattr(strategy, "use_ml", False)) for strategy in spec.strategies
+    )
+
+
 def cadence_of(config: Config, spec: EngineSpec) -> Cadence | None:
     """
     Return when models are trained; None when the strategy does not ask a model, or never.
 
     Raises ConfigError for a cadence that is shorter than a candle of the strategy.
     """
-    is_read = any(
-        getattr(strategy, "reads_model", getattr(strategy, "use_ml", False)) for strategy in spec.strategies
-    )
-    found = cadence(config.signals.retrain_every) if config.signals.use_ml and is_read else None
+    is_read = config.signals.use_ml and asks_model(spec)
+    found = cadence(config.signals.retrain_every) if is_read else None
     if found is not None:
         try:
             found.check_length(spec.timeframe)

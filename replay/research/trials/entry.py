@@ -54,13 +54,15 @@ class TrialEntry(NamedTuple):
         return None if days is None else int(days)
 
 
-def entry_of(kind: str, config: Config, result: Result) -> TrialEntry:
-    """Return a finished replay as the ledger keeps it."""
+def entry_of(
+    kind: str, config: Config, result: Result, models: Sequence[tuple[int, bytes]] = ()
+) -> TrialEntry:
+    """Return a finished replay as the ledger keeps it; models: those it was given in place of training its own."""
     return TrialEntry(
         kind,
         config.strategy.name,
         [(tape["symbol"], tape["sha256"]) for tape in result.summary["tapes"]],
-        configuration_digest(config),
+        configuration_digest(config, models),
         code_digest(config),
         result.digest,
         defined(result.metrics),

@@ -170,9 +170,17 @@ def lock_holdout(tape: Tape, start_ms: int) -> Holdout:
     return found
 
 
-def admitted(config: Config, tapes: Sequence[Tape], *, reads_holdout: bool = False) -> list[Holdout]:
+def admitted(
+    config: Config,
+    tapes: Sequence[Tape],
+    *,
+    reads_holdout: bool = False,
+    models: Sequence[tuple[int, bytes]] = (),
+) -> list[Holdout]:
     """
     Return the holdouts that a replay may read, put down as read before it does; none where nothing is held out of it.
+
+    models  those it is given in place of training its own: with others it is another configuration
 
     Raises DataError where it would read one without saying so or after another configuration, ConfigError where it says so
     and there is none.
@@ -192,7 +200,7 @@ def admitted(config: Config, tapes: Sequence[Tape], *, reads_holdout: bool = Fal
 
         def make(notes: Sequence[LedgerNote]) -> Mapping[str, Any] | None:
             locks = [lock for tape in tapes if (lock := _read_by(notes, config, tape)) is not None]
-            configuration = configuration_digest(config)
+            configuration = configuration_digest(config, models)
             for lock in locks:
                 if lock.reading is not None and lock.reading[1:4] != (configuration, tuple(hashes), last_ms):
                     raise DataError(f"{lock.symbol}: {lock}; {_read(lock.reading)}")

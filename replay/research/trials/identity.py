@@ -18,15 +18,21 @@ from papertape.replay.config.user_code import file_of
 NOT_DECIDING: Final = ("report", "live", "daemon")  # sections that change no decision
 
 
-def configuration_digest(config: Config) -> str:
+def configuration_digest(config: Config, models: Sequence[tuple[int, bytes]] = ()) -> str:
     """
-    Return the digest of all of a configuration that decides, and of the text of a user's strategy.
+    Return the digest of all of a configuration that decides, of the text of a user's strategy, and of the models it is given.
+
+    models  in place of those that it would train: (close in ms at which it takes over, artefact)
 
     What has its default does not count, so a key that a later version adds makes no old configuration a new one; tapes
     count by their hash, and the engine's own code by `code_digest`. A default that has changed counts by what it was at first.
     Features and a function for fees of a user's own count with their text as well.
     """
-    return digest_of_values(deciding(config), config)
+    found = digest_of_values(deciding(config), config)
+    if not models:
+        return found
+    given = "".join(f"\n{at_ms} {hashlib.sha256(data).hexdigest()}" for at_ms, data in sorted(models))
+    return hashlib.sha256(f"{found}{given}".encode()).hexdigest()
 
 
 def deciding(config: Config) -> dict[str, Any]:

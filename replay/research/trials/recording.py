@@ -34,17 +34,21 @@ def append(entries: Iterable[TrialEntry], *, only_new: bool = False) -> Standing
 
 
 def on_record(
-    config: Config, result: Result, kind: str = "replay", held_out: Sequence[Holdout] = ()
+    config: Config,
+    result: Result,
+    kind: str = "replay",
+    held_out: Sequence[Holdout] = (),
+    models: Sequence[tuple[int, bytes]] = (),
 ) -> Result:
     """
     Put a finished replay on record, and write into its summary how it stands; return it.
 
-    held_out  what it read of what is held out
+    held_out  what it read of what is held out; models: those it was given in place of training its own
     """
     if held_out:
         kind = READ
         result.summary["holdout"] = [lock.to_json() for lock in held_out]
-    with_standing(result.summary, append([entry_of(kind, config, result)]))
+    with_standing(result.summary, append([entry_of(kind, config, result, models)]))
     return result
 
 

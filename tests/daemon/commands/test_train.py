@@ -162,6 +162,27 @@ def test_two_versions_are_compared_on_rows_that_neither_has_learnt_from() -> Non
     assert "share of rises" in shown
 
 
+def test_a_version_is_shown_on_a_screen_with_its_judgement_and_whole_to_machines() -> None:
+    told = train("--tape", "SYNTH").output
+
+    shown = papertape("models", "show", 1).output
+    record = json.loads(papertape("models", "show", 1, "--json").output)
+
+    judged = [line.rstrip() for line in told.splitlines() if line.startswith(("not  ", "ok   ", "refused: "))]
+    assert len(judged) >= 3
+    assert [line for line in map(str.rstrip, shown.splitlines()) if line in judged] == judged
+    for part in ("validate", "calibrate"):
+        loss, rows = record["metrics"][f"{part}_log_loss"], record["metrics"][f"rows_{part}"]
+        (line,) = [line for line in shown.splitlines() if line.startswith(part)]
+        assert line.split()[1] == f"{rows:.0f}"
+        assert f"{loss:.4f}" in line.split()
+    assert {"options", "reference", "curve", "importance"} <= record.keys()
+    assert not any(
+        line.startswith(("options", "reference", "curve", "importance")) for line in shown.splitlines()
+    )
+    assert len(shown.splitlines()) < 80
+
+
 def test_models_that_foresee_different_things_are_not_compared() -> None:
     train("--tape", "SYNTH")
     train("--tape", "SYNTH", "--set", "learning.horizon_bars=12")

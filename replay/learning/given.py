@@ -1,0 +1,57 @@
+"""Models that a replay is given in place of training its own: when each takes over, and what a reader must know of them."""
+
+from collections.abc import Mapping, Sequence
+
+from papertape.engine.candles import timeframe_ms
+from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.model import read_artefact
+from papertape.replay.config import Config
+from papertape.replay.tapes.quality import counted
+from papertape.replay.tapes.tape import Tape
+from papertape.replay.tapes.timestamps import utc_text
+
+
+def given_schedule(
+    models: Mapping[str, bytes], config: Config, tapes: Sequence[Tape]
+) -> list[tuple[int, bytes]]:
+    """
+    Return models, each with the close at which it takes over: the first by which all that it has learnt from is past.
+
+    models  artefacts by what they are called in messages
+
+    Raises DataError for one that has learnt from all of the candles, ConfigError for two that would take over together.
+    """
+    if not models:
+        return []
+    cuts = [tape.between(config.data.start, config.data.end) for tape in tapes]
+    first_ms = min(int(cut.candles["open_ms"][0]) for cut in cuts)
+    last_ms = max(int(cut.candles["open_ms"][-1]) + timeframe_ms(cut.timeframe) for cut in cuts)
+    taken: dict[int, tuple[str, bytes]] = {}
+    for name, data in models.items():
+        end_ms = read_artefact(data).record.end_ms
+        if end_ms >= last_ms:
+            raise DataError(
+                f"{name} has learnt from candles up to {utc_text(end_ms)}, and these end at {utc_text(last_ms)}: nothing is "
+                "left to replay it on; give later candles or an earlier model"
+            )
+        other, _ = taken.setdefault(max(end_ms, first_ms), (name, data))
+        if other != name:
+            raise ConfigError(
+                f"--model: {other} and {name} would both take over at {utc_text(max(end_ms, first_ms))}; leave one of them out"
+            )
+    return [(at_ms, data) for at_ms, (_, data) in sorted(taken.items())]
+
+
+def given_sentences(models: Sequence[tuple[int, bytes]], *, is_asked: bool) -> list[str]:
+    """
+    Return what a reader must know of models that a run was given.
+
+    models  (close in ms at which it took over, artefact); is_asked: whether the strategy looks at what a model says
+    """
+    taken = [at_ms for at_ms, data in models if data]
+    if not taken:
+        return []
+    said = f"{counted(len(taken), 'model')} given and not trained on the way, in force from {utc_text(min(taken))} on"
+    if not is_asked:
+        return [f"{said}: the strategy asks no model, so it changed nothing."]
+    return [f"{said}; whether it was chosen by what these candles show is not known here."]
