@@ -46,6 +46,8 @@ NAMED = re.compile(
 STEP = re.compile(r"^\d\. `([\w/]+\.py)`: ((?:`[^`/\n]+`|[^`\n])*)", re.MULTILINE)
 TABLE = re.compile(r"`(_?[A-Z][A-Z_]+)`")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+PLACE_IN_PAGE = re.compile(r"\]\(([^)#\s]*\.md)?#([^)\s]+)\)")
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
 def builder() -> ModuleType:
@@ -94,6 +96,22 @@ def missing(text: str, folder: Path) -> list[str]:
         found += [f"{place}: {name}" for name in TABLE.findall(step) if not is_defined(name, place)]
     links = [link for link in LINK.findall(text) if "://" not in link]
     return found + [link for link in links if not (folder / link).exists()]
+
+
+def anchors(text: str) -> set[str]:
+    """Return what a page's headings are called in links: lower case, blanks as hyphens, no other signs."""
+    headings = re.findall(r"^#+ (.*)$", FENCED.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", [*NAMES, "CHANGELOG.md"])
+def test_every_place_in_a_page_that_is_linked_is_a_heading_there(name: str) -> None:
+    page = ROOT / name
+    text = page.read_text(encoding="utf-8")
+
+    for target, anchor in PLACE_IN_PAGE.findall(text):
+        there = (page.parent / target).read_text(encoding="utf-8") if target else text
+        assert anchor in anchors(there), f"{name}: {target}#{anchor}"
 
 
 def is_there(place: str) -> bool:

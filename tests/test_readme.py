@@ -28,7 +28,7 @@ def blocks() -> list[tuple[str, str]]:
 
 def with_windows() -> list[tuple[str, str]]:
     """Return the README's blocks, and of the page on learning the one whose output is shown."""
-    page = (ROOT / "deploy/docs/learning.md").read_text(encoding="utf-8")
+    page = (ROOT / "deploy/docs/learning-results.md").read_text(encoding="utf-8")
     shown = [block for block in BLOCK.findall(page) if block[1].startswith("$ papertape windows")]
     assert len(shown) == 1
     return blocks() + shown
