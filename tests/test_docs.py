@@ -114,6 +114,13 @@ def test_every_place_in_a_page_that_is_linked_is_a_heading_there(name: str) -> N
         assert anchor in anchors(there), f"{name}: {target}#{anchor}"
 
 
+def test_every_page_stands_in_the_index() -> None:
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.glob("*.md")} - {"README.md"}
+    assert pages - set(LINK.findall(index)) == set()
+
+
 def is_there(place: str) -> bool:
     """Return whether a path exists, and the test in it where one is named."""
     path, _, test = place.partition("::")
