@@ -175,6 +175,8 @@ def _sentence(error: OSError) -> str:
 def main() -> None:
     """Run the command line; every refusal is one clear sentence on stderr and an exit code."""
     _open_streams()
+    if sys.platform == "win32":
+        sys.exit("papertape: Windows has no locks and processes as it needs them; run it in WSL 2")
     try:
         _run()
     except KeyboardInterrupt:

@@ -5,10 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
-from papertape.daemon.cli import COMMANDS, make_app, make_listing
+from papertape.daemon.cli import COMMANDS, main, make_app, make_listing
 
 ASKED = """
 import sys
@@ -38,6 +39,13 @@ def test_the_listing_says_of_every_command_what_the_whole_command_line_says() ->
         assert command.help == whole.commands[name].help, name  # type: ignore[attr-defined]
     said = [CliRunner().invoke(app, ["--help"]).output for app in (make_app(), make_listing())]
     assert said[0] == said[1]
+
+
+def test_windows_is_refused_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+
+    with pytest.raises(SystemExit, match=r"^papertape: Windows .* run it in WSL 2$"):
+        main()
 
 
 def test_what_a_command_does_not_need_is_not_loaded() -> None:

@@ -49,7 +49,9 @@ def do(folder: Path, say: Say, train: Train = train_model) -> str:
 
 
 def limit_memory(megabytes: int) -> None:
-    """Let an allocation beyond the limit fail in this process, rather than another be killed for it."""
+    """Let an allocation beyond the limit fail in this process, rather than another be killed for it; Linux alone holds it."""
+    if sys.platform != "linux":
+        return
     limit = megabytes << 20
     before = resource.getrlimit(resource.RLIMIT_AS)
     lowest = min((limit, *(set_before for set_before in before if set_before >= 0)))
