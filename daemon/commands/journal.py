@@ -9,7 +9,7 @@ from papertape.daemon.commands.options import AsJson, State, TrustCode
 from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.archive import back_up
-from papertape.daemon.journal.export import export_tables, export_tapes
+from papertape.daemon.journal.export import export_funding, export_tables, export_tapes
 from papertape.daemon.runtime.drill import drill
 
 journal_app = typer.Typer(help="A daemon's journal, also while it runs.", no_args_is_help=True)
@@ -23,17 +23,22 @@ def export_command(
     as_json: AsJson = False,
 ) -> None:
     """
-    Write the candles that were received as tapes, and every table as Parquet.
+    Write the candles that were received as tapes, the funding as files beside them, and every table as Parquet.
 
-    The tapes replay like any other: `papertape replay --tape export/…parquet`.
+    The tapes replay like any other, and pay the funding with the option that is printed:
+    `papertape replay --tape export/….parquet --set data.funding.BTCUSDT=export/funding/….parquet`.
 
     Example: papertape journal export state --out export
     """
     with Journal.read(state) as journal:
         paths = export_tapes(state, journal, out)
+        funding = export_funding(state, journal, out / "funding")
+        paths += funding.values()
         if not tapes_only:
             paths += export_tables(journal, out / "tables")
     _print(paths, as_json)
+    for symbol, path in {} if as_json else funding.items():
+        say(f"a replay pays {symbol}'s funding with --set 'data.funding.{symbol}={path}'")
 
 
 @journal_app.command("backup")

@@ -1,19 +1,20 @@
-"""The journal for other programs: its candles as tapes, its tables as Parquet."""
+"""The journal for other programs: its candles as tapes, its funding as files beside them, its tables as Parquet."""
 
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 
 from papertape.daemon.journal.archive import all_inputs
-from papertape.daemon.journal.codec import CANDLES
+from papertape.daemon.journal.codec import CANDLES, FUNDING
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.journal.journal import Journal
 from papertape.daemon.journal.tables import TABLES, TRADE_TAGS
 from papertape.engine.broker.ledger import money, units_per_quote
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_SYNTHETIC
 from papertape.engine.errors import DataError
+from papertape.engine.events import Funding
 from papertape.engine.jit import copy_rows, join_rows
 from papertape.engine.performance.statement import Booked, booked_as
 from papertape.engine.spec import market_rows
@@ -21,6 +22,7 @@ from papertape.replay.runtime.files import write_whole
 from papertape.replay.tapes.store import Store, Tape
 from papertape.replay.tapes.synthetic import VENUE as SYNTHETIC
 from papertape.replay.tapes.tables import at_minute
+from papertape.replay.tapes.tape import tape_name
 
 # Tables that readers may want; snapshots and inputs are bytes.
 _TABLES: Final = (
@@ -112,6 +114,40 @@ def export_tapes(state: Path, journal: Journal, out: Path) -> list[Path]:
         )
         paths.append(Store(out).save(tape, replace=True))
     return paths
+
+
+def export_funding(state: Path, journal: Journal, out: Path) -> dict[str, Path]:
+    """
+    Write the settlements that were received as one file per symbol that had any, and return their paths by symbol.
+
+    They are files for `data.funding`: with them a replay of the tapes pays what the daemon did. A settlement whose rate was not
+    known is none, live as well.
+    """
+    identity = identity_of(journal)
+    settled: dict[str, list[Funding]] = {}
+    for found in all_inputs(state, journal):
+        if found.kind == FUNDING and isinstance(event := found.event, Funding):
+            settled.setdefault(identity.symbols[event.symbol], []).append(event)
+    paths = {}
+    for symbol in (name for name in identity.symbols if name in settled):
+        path = out / f"{tape_name(identity.venue, symbol, 'funding')}.parquet"
+        write_whole(path, partial(_write_funding, identity.venue, symbol, settled[symbol]))
+        paths[symbol] = path
+    return paths
+
+
+def _write_funding(venue: str, symbol: str, settled: list[Funding], file: BinaryIO) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        "funding_time": [each.time_ms for each in settled],
+        "venue": [venue] * len(settled),
+        "symbol": [symbol] * len(settled),
+        "funding_rate": [each.rate for each in settled],
+        "mark_price": [each.price for each in settled],
+    }
+    pq.write_table(pa.table(columns), file, compression="zstd")
 
 
 def export_tables(journal: Journal, out: Path) -> list[Path]:

@@ -1,15 +1,28 @@
-"""What is taken out of a journal while a daemon writes to it is of one moment."""
+"""What is taken out of a journal: of one moment while a daemon writes to it, and enough for a replay to earn the same."""
 
+import re
 import sqlite3
-from contextlib import closing
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from papertape.daemon.feeds.protocol import FeedSource, FeedStart
+from papertape.daemon.feeds.settlements import Perpetual, WithSettlements
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import export_tables, journal_statement
-from tests.support.journals import candles, filled
+from papertape.replay import backtest
+from papertape.replay.config import load_config, make_config
+from papertape.replay.sources.delta_rest import RateSettlement
+from papertape.replay.tapes.store import read_tape
+from tests.support.commands import invoke
+from tests.support.journals import Recorded, candles, filled, identity, served
+
+HOUR_MS = 3_600_000
 
 
 def written_between(state: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -57,3 +70,79 @@ def test_tables_are_exported_as_they_are_at_one_moment(
     (equity,) = (path for path in paths if path.stem == "equity")
     assert len(times) > 5
     assert pq.read_table(equity).num_rows == marks
+
+
+class Rates:
+    """A venue's history: a settlement every hour but the fortieth, whose rate nobody knows; every third has a mark."""
+
+    def __init__(self, first_ms: int) -> None:
+        self.rates = {first_ms + n * HOUR_MS: (n % 7 - 3) * 1e-3 for n in range(1, 100) if n != 40}
+        self.known = {t: 100.0 + n for n, t in enumerate(self.rates) if n % 3 == 0}
+
+    async def funding(
+        self, symbol: str, first_ms: int, last_ms: int, *, interval_s: int
+    ) -> list[RateSettlement]:
+        return [RateSettlement(t, rate) for t, rate in self.rates.items() if first_ms <= t <= last_ms]
+
+    async def marks(self, symbol: str, first_ms: int, last_ms: int) -> dict[int, float]:
+        return {t: mark for t, mark in self.known.items() if first_ms <= t <= last_ms}
+
+    def is_due(self, symbol: str, time_ms: int) -> bool:
+        return True
+
+
+def test_a_replay_of_what_was_exported_pays_the_funding_that_the_daemon_paid(tmp_path: Path) -> None:
+    """Only payments were exported: a replay of a perpetual's exported tape could not come to the live profit."""
+    rows = candles(400)
+    history = Rates(int(rows["open_ms"][0]))
+
+    @asynccontextmanager
+    async def open_feed(start: FeedStart) -> AsyncIterator[FeedSource]:
+        settling = {"AAA": Perpetual(0, None)}
+        feed = WithSettlements(
+            Recorded(rows, 20), deque(), settling, history, 900_000, lambda _: 3600, lambda _: None, lambda: 0
+        )
+        yield FeedSource(feed, lambda: 0)
+
+    state = tmp_path / "state"
+    account = {"sizing": "fraction", "fixed_fraction": 0.5}
+    about = identity(daemon={"state": str(state)}, account=account)
+    live = served(state, open_feed, about=about)
+    told = invoke("journal", "export", str(state), "--out", str(tmp_path / "out"), "--tapes")
+    tapes = [read_tape(path) for path in sorted((tmp_path / "out").glob("*.parquet"))]
+    funding = load_config(None, re.findall(r"--set '(.+)'", told)).data.funding
+    values = about.config.model_dump(exclude_unset=True, include={"strategy", "account", "signals"})
+    values["data"] = {"timeframe": "1h", "funding": funding}
+    values["market"] = {"kind": "perpetual", "tick_size": 0.01, "lot_size": 0.001}
+    replayed = backtest(config=make_config(values), tapes=tapes)
+
+    # Another way to the amounts: what the fills before a settlement add up to, at its mark or the last close by then.
+    own = rows[rows["symbol"] == 0]
+    closes = dict(zip((own["open_ms"] + 900_000).tolist(), own["close"].tolist(), strict=True))
+    fills = live_rows(state, "SELECT candle_ms, side * quantity FROM fills WHERE symbol = 'AAA'")
+    owed = {}
+    for time_ms, rate in history.rates.items():
+        held = sum(quantity for candle_ms, quantity in fills if candle_ms < time_ms)
+        if held and time_ms < max(closes):
+            owed[time_ms] = pytest.approx(held * history.known.get(time_ms, closes[time_ms]) * rate, abs=1e-8)
+    paid = live_rows(state, "SELECT time_ms, amount / 1e9 FROM payments WHERE symbol = 'AAA'")
+    assert dict(paid) == owed
+    assert len(owed) > 15
+    assert live_rows(state, "SELECT count(*) FROM payments WHERE symbol = 'BBB'") == [(0,)]
+    assert live_rows(state, "SELECT count(*) FROM fills WHERE symbol = 'BBB'")[0][0] > 2
+
+    assert funding == {"AAA": tmp_path / "out" / "funding" / "test_AAA_funding.parquet"}
+    replay_paid = replayed.payments[["time_ms", "rate", "price", "quantity", "amount", "cash"]].tolist()
+    assert replay_paid == live_rows(
+        state, "SELECT time_ms, rate, price, quantity, amount, cash FROM payments"
+    )
+    assert replayed.digest == live.engine.digest
+    equity = live_rows(state, "SELECT time_ms, equity FROM equity ORDER BY time_ms")
+    curve = replayed.marks
+    assert list(zip(curve["time_ms"].tolist(), curve["equity"].tolist(), strict=True)) == equity
+    assert any("1 settlements are missing" in line for line in replayed.summary["doubts"])
+
+
+def live_rows(state: Path, query: str) -> list[tuple[Any, ...]]:
+    with Journal.read(state) as journal:
+        return [tuple(row) for row in journal.all(query)]
