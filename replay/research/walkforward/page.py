@@ -17,6 +17,7 @@ from papertape.replay.research.sweep.axes import Axis
 from papertape.replay.research.walkforward.result import WalkResult, WindowRow
 
 PAGE: Final = "report.html"
+_DAY_MS: Final = 86_400_000
 _SHOWN: Final = ("total_return", "sharpe", "max_drawdown", "trades", "profit_factor")
 _SPANS: Final = ("train_ms", "seen_ms", "test_ms", "end_ms")
 
@@ -32,6 +33,11 @@ def write_walkforward(found: WalkResult, axes: Sequence[Axis], account: Result) 
 def doubts_of(found: WalkResult) -> list[str]:
     """Return what speaks against a walk-forward, in words."""
     said = list(found.warnings)
+    if found.left_over_ms:
+        days, needed = (ms / _DAY_MS for ms in (found.left_over_ms, found.plan.test_ms))
+        said.append(
+            f"the last {days:.1f} days of the candles are in no window, which would need {needed:g}: left out"
+        )
     if found.longest_s * 1000.0 > found.plan.gap_ms:
         said.append("the longest position is longer than what no choice looks into; widen it with --purge")
     return said + found.standing.sentences(found.metrics)

@@ -64,6 +64,7 @@ class WalkResult:
     shells   how many of the trials each shell did, where several shared the work
     page     None while trials are left
     warnings  of the account's own replay
+    left_over_ms  candles after the last window, too few for a whole one
     """
 
     folder: Path
@@ -81,6 +82,7 @@ class WalkResult:
     shells: Mapping[str, int] = field(default_factory=dict)
     page: Path | None = None
     warnings: Sequence[str] = ()
+    left_over_ms: int = 0
 
     @property
     def left(self) -> int:
@@ -136,6 +138,7 @@ class WalkResult:
             "ledger": self.standing.section(self.metrics),
             "page": str(self.page) if self.page is not None else None,
             "warnings": list(self.warnings),
+            "left_over_ms": self.left_over_ms,
         }
 
 

@@ -101,7 +101,7 @@ def run_walkforward(
     _refuse(config, space, options)
     runner = TrialRunner(config, tapes)
     runner.refuse_held_out()
-    plan, search = _laid_out(runner, space, layout)
+    plan, search, left_over_ms = _laid_out(runner, space, layout)
     header = _header(config, runner, search)
     folder = options.folder or folder_of("walkforward", header)
     workers = processes(options.workers)
@@ -118,6 +118,7 @@ def run_walkforward(
         with file.alone():
             write_table(folder, space.axes, summary.passing(file.rows()))
             result = WalkResult(folder, options.by, options.choose, plan, search.size, summary.counts)
+            result.left_over_ms = left_over_ms
             result.shells = file.by_shell
             account = _go_on(result, runner, search, file, options) if is_whole else None
         result.standing = books.standing()
@@ -147,8 +148,8 @@ def _refuse(config: Config, space: Space, options: WalkOptions) -> None:
         )
 
 
-def _laid_out(runner: TrialRunner, space: Space, layout: Layout) -> tuple[Plan, Search]:
-    """Return the plan in ms, and the search over its windows."""
+def _laid_out(runner: TrialRunner, space: Space, layout: Layout) -> tuple[Plan, Search, int]:
+    """Return the plan in ms, the search over its windows, and how long the candles last beyond them."""
     config = runner.config
     tapes = runner.tapes_of(config)
     spec = make_spec(config, tapes)
@@ -167,7 +168,7 @@ def _laid_out(runner: TrialRunner, space: Space, layout: Layout) -> tuple[Plan, 
     plan = plan._replace(purge_ms=purge_ms)
     windows = make_windows(plan, first_ms, end_ms, length_ms)
     refuse_overlap(windows, plan.gap_ms)
-    return plan, Search(runner, space, windows)
+    return plan, Search(runner, space, windows), end_ms - windows[-1].end_ms
 
 
 def _longest_ms(runner: TrialRunner, first_ms: int, end_ms: int, length_ms: int) -> int:

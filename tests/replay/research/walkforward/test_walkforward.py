@@ -53,6 +53,23 @@ def test_it_says_what_its_account_says_of_itself(found: WalkResult) -> None:
     assert "SYNTHETIC DATA" in found.page.read_text()
 
 
+def test_candles_after_the_last_window_are_said_to_be_left_out(found: WalkResult) -> None:
+    """1,100 hours begin with 15 days to look back on and the gap; tests of 6 days follow while a whole one fits."""
+    gap_h = found.plan.gap_ms // 3_600_000
+    left_h = (1_100 - 15 * 24 - gap_h) % (6 * 24)
+
+    said = f"the last {left_h / 24:.1f} days of the candles are in no window, which would need 6: left out"
+    assert left_h > 0
+    assert said in doubts_of(found)
+    whole = walkforward(
+        GRID,
+        TAPE.between(None, found.rows[-1].window.end_ms - 1),
+        out=found.folder / "whole",
+        **{"workers": 1, **SETTINGS},
+    )
+    assert not any("in no window" in line for line in doubts_of(whole))
+
+
 def test_the_account_is_a_replay_that_switches_at_the_stated_instants(found: WalkResult) -> None:
     assert found.config is not None
     assert (len(found.rows), found.checked) == (4, [0, 1, 3])
