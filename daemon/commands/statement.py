@@ -111,7 +111,7 @@ def _plain(booked: Booked, accounts: dict[str, dict[str, int]], difference: int 
         "postings": len(booked.postings),
         "transactions": booked.transactions,
         "cash": booked.cash / unit,
-        "market_changes": [one._asdict() for one in told_changes(booked.changes, booked.symbols)],
+        "market_changes": [one._asdict() for one in told_changes(booked.changes_since, booked.symbols)],
         "compared_with": booked.curve,
         "difference": None if difference is None else difference / unit,
     }
@@ -128,7 +128,7 @@ def _print(booked: Booked, accounts: dict[str, dict[str, int]], difference: int 
         f"balances: {len(booked.postings):,} amounts of {booked.transactions:,} transactions, each of which adds up to 0 and "
         "leaves the cash that the ledger had"
     )
-    for one in told_changes(booked.changes, booked.symbols):
+    for one in told_changes(booked.changes_since, booked.symbols):
         stamp = at_minute(one.time_ms)
         say(f"{one.symbol}: another market from {stamp} on: {one.what}")
     cash = _counted(booked.cash, decimals, ",")

@@ -78,6 +78,12 @@ class Booked(NamedTuple):
         """Return how many decimals of quote are counted."""
         return decimals_of(self.units_per_quote)
 
+    @property
+    def changes_since(self) -> Rows:
+        """Return the changes that came after the capital; with what is dated before that the account began."""
+        later: Rows = self.changes[self.changes["time_ms"] >= self.postings["time_ms"][0]]
+        return later
+
     def beside(self, cash: int, name: str) -> "Booked":
         """Return the same compared with a cash in money units, and where that stands."""
         return self._replace(curve=name, curve_cash=cash)

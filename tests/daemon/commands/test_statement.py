@@ -2,6 +2,9 @@
 
 import json
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,16 +12,18 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from papertape.daemon.feeds.protocol import FeedSource, FeedStart
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import journal_statement
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError, InvariantError
+from papertape.engine.events import Event, MarketChange
 from papertape.engine.records import FILL, UNITS_PER_QUOTE
 from papertape.replay import backtest
 from papertape.replay.backtesting.result import read_records, write_records
 from tests.support.commands import invoke
 from tests.support.helpers import random_candles
-from tests.support.journals import candles, filled, identity
+from tests.support.journals import candles, filled, identity, served
 
 ROWS = candles(400)
 
@@ -83,6 +88,34 @@ def test_a_daemon_balances_against_its_curve(tmp_path: Path) -> None:
     assert told["accounts"]["fees"]["balance"] == int(engine.account[0].fees) / UNITS_PER_QUOTE
     assert told["compared_with"].startswith("the equity curve at 20")
     assert told["difference"] == 0.0
+
+
+def test_a_change_that_is_dated_before_the_account_is_what_it_began_with(tmp_path: Path) -> None:
+    """An account of December listed a tick of March before it had been paid in."""
+    first_close_ms, later_ms = (int(ROWS["open_ms"][place]) + 900_000 for place in (0, 400))
+    market = identity().markets[0]
+
+    def change(time_ms: int, tick: float) -> MarketChange:
+        return MarketChange(time_ms, 0, replace(market, tick_size=tick).plain())
+
+    class Changing:
+        async def __aiter__(self) -> AsyncIterator[Event]:
+            yield change(first_close_ms - 90 * 86_400_000, 0.05)
+            yield ROWS[:402]
+            yield change(later_ms, 0.02)
+            yield ROWS[402:]
+
+    @asynccontextmanager
+    async def open_feed(_: FeedStart) -> AsyncIterator[FeedSource]:
+        yield FeedSource(Changing(), lambda: 0)
+
+    served(tmp_path, open_feed)
+
+    told = json.loads(invoke("statement", str(tmp_path), "--json"))
+    expected = {"time_ms": later_ms, "symbol": "AAA", "what": "tick_size 0.05 → 0.02"}
+    assert told["market_changes"] == [expected]
+    assert told["difference"] == 0.0
+    assert invoke("statement", str(tmp_path)).count("another market") == 1
 
 
 def test_what_an_earlier_version_did_not_write_down_is_not_zero(tmp_path: Path) -> None:
