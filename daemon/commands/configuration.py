@@ -1,6 +1,7 @@
 """`papertape config`: begin a configuration, check one, print its JSON Schema, or list what can be set of a strategy."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from papertape.daemon.notifications.rules import check_rules
 from papertape.engine.errors import ConfigError
 from papertape.engine.strategies import class_of, declared_parameters
 from papertape.replay.config import Config, load_config
-from papertape.replay.config.spec import check_names
+from papertape.replay.config.spec import check_names, check_together
 from papertape.replay.config.template import config_template
 from papertape.replay.config.user_code import check_code
 from papertape.replay.learning.feasible import check_learning
@@ -33,14 +34,20 @@ def check_command(
     Example: papertape config check deploy/replay.toml
     """
     config = load_config(file)
-    check_names(config)
-    check_code(config)
-    check_learning(config, str(file))
-    check_rules(config)
+    check_together(
+        partial(check_names, config),
+        partial(_check_code_and_rules, config),
+        partial(check_learning, config, str(file)),
+    )
     if as_json:
         print_json(config.model_dump(mode="json"))
     else:
         say(f"{file}: fine")
+
+
+def _check_code_and_rules(config: Config) -> None:
+    check_code(config)
+    check_rules(config)  # which reads what strategies compute
 
 
 @config_app.command("init")

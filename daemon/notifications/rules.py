@@ -119,23 +119,26 @@ class RuleWatch:
 
 def refuse_unknown(rules: Sequence[NotificationRule], columns: Sequence[str], symbols: Sequence[str]) -> None:
     """Raise ConfigError for what no rule can read; without columns or symbols any is taken."""
+    lines = []
     for number, rule in enumerate(rules):
         where = f"notifications.rules.{number}"
         if rule.feature is not None and columns and rule.feature not in columns:
-            raise ConfigError(
+            lines.append(
                 f"{where}.feature: {rule.feature!r} is not computed{did_you_mean(rule.feature, columns)}; "
                 "signals.extra_features computes more"
             )
         has_structure = any(column.startswith(_STRUCTURE) for column in columns)
         if rule.when == "enters_order_block" and columns and not has_structure:
-            raise ConfigError(
+            lines.append(
                 f"{where}.when: enters_order_block needs market structure, which is not computed: "
                 "signals.use_smc switches it on, or signals.extra_features with smc"
             )
         if rule.symbol is not None and symbols and rule.symbol not in symbols:
-            raise ConfigError(
+            lines.append(
                 f"{where}.symbol: {rule.symbol!r} is not followed{did_you_mean(rule.symbol, symbols)}"
             )
+    if lines:
+        raise ConfigError("\n".join(lines))
 
 
 def check_rules(config: Config) -> None:

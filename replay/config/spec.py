@@ -1,12 +1,14 @@
 """From a configuration to tapes and to what an engine is built from: what replay and live operation share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from papertape.engine.broker.risk.groups import refuse_unknown_members
 from papertape.engine.broker.risk.own_fees import FeeFunction
 from papertape.engine.broker.risk.sizes import SizeRules
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.features.own.base import OwnFeature
+from papertape.engine.records import SERIES_NAMES
 from papertape.engine.spec import EngineSpec, Market, Settings
 from papertape.engine.strategies import KernelStrategy, Strategy, load_object, make_strategy
 from papertape.engine.strategies.turns import BySymbol, Turn, refuse_unknown_symbols
@@ -42,30 +44,64 @@ def check_names(config: Config) -> None:
     """Raise ConfigError for a market of the configuration that is none of its tapes or symbols; no candle is read."""
     chosen = config.strategy
     has_own = any(chosen.symbols_in(entry) for entry in (None, *chosen.schedule))
-    if config.markets or config.limits.groups or config.portfolio.rules().is_any or has_own:
+    has_series = any(getattr(config.data, name) for name in SERIES_NAMES)
+    if config.markets or config.limits.groups or config.portfolio.rules().is_any or has_own or has_series:
         store, names = Store(config.data.store), config.data.tapes
         found = [about_tape(name, store) for name in names] or [sample_about()]
-        symbols = [str(about["symbol"]) for about in found]
-        refuse_unknown_markets(config, [*symbols, *config.live.symbols])
+        symbols = [*(str(about["symbol"]) for about in found), *config.live.symbols]
+        check_together(
+            partial(refuse_unknown_markets, config, symbols), partial(_refuse_unknown_series, config, symbols)
+        )
+
+
+def check_together(*checks: Callable[[], object]) -> None:
+    """Make every check, and raise one ConfigError with the faults of all, one a line."""
+    faults = []
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            faults.append(str(error))
+    if faults:
+        raise ConfigError("\n".join(faults))
 
 
 def refuse_unknown_markets(config: Config, symbols: Sequence[str]) -> None:
-    """Raise ConfigError for a section [markets.SYMBOL] or a member of a group that nothing would read."""
-    refuse_unknown_members(config.limits.limits().groups, symbols)
+    """Raise ConfigError for sections of a symbol, members of groups and shares that nothing would read, one fault a line."""
     read_only = {name for name, market in config.markets.items() if market.read_only}
     traded = [symbol for symbol in symbols if symbol not in read_only]
-    refuse_unknown_symbols("strategy.symbols", config.strategy.symbols, traded)
-    config.portfolio.rules().refuse(traded, config.account.sizing)
-    for number, entry in enumerate(config.strategy.schedule, start=1):
-        where = f"strategy.schedule: entry {number}: symbols"
-        refuse_unknown_symbols(where, entry.symbols, traded)
-    unknown = [name for name in config.markets if name not in symbols]
-    if unknown:
-        lines = (
-            f"markets.{name}: no tape or symbol has that name{did_you_mean(name, symbols)}; there is "
-            f"{', '.join(sorted(symbols))}"
-            for name in unknown
-        )
+    schedule = [
+        partial(refuse_unknown_symbols, f"strategy.schedule: entry {number}: symbols", entry.symbols, traded)
+        for number, entry in enumerate(config.strategy.schedule, start=1)
+    ]
+    check_together(
+        partial(_refuse_unknown_sections, config, symbols),
+        partial(refuse_unknown_members, config.limits.limits().groups, symbols),
+        partial(refuse_unknown_symbols, "strategy.symbols", config.strategy.symbols, traded),
+        *schedule,
+        partial(config.portfolio.rules().refuse, traded, config.account.sizing),
+    )
+
+
+def _refuse_unknown_sections(config: Config, symbols: Sequence[str]) -> None:
+    lines = [
+        f"markets.{name}: no tape or symbol has that name{did_you_mean(name, symbols)}; there is "
+        f"{', '.join(sorted(symbols))}"
+        for name in config.markets
+        if name not in symbols
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
+def _refuse_unknown_series(config: Config, symbols: Sequence[str]) -> None:
+    lines = [
+        f"data.{name}.{symbol}: no tape has that symbol{did_you_mean(symbol, symbols)}"
+        for name in SERIES_NAMES
+        for symbol in sorted(getattr(config.data, name))
+        if symbol not in symbols
+    ]
+    if lines:
         raise ConfigError("\n".join(lines))
 
 

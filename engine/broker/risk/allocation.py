@@ -114,17 +114,18 @@ class Allocation:
 
     def refuse(self, traded: Sequence[str], sizing: str) -> None:
         """Raise ConfigError for shares of what is not traded, and for sizes that cannot be brought back."""
-        for symbol in self.shares:
-            if symbol not in traded:
-                raise ConfigError(
-                    f"portfolio.shares.{symbol}: no tape or symbol that is traded has that name"
-                    f"{did_you_mean(symbol, traded)}"
-                )
+        lines = [
+            f"portfolio.shares.{symbol}: no tape or symbol that is traded has that name{did_you_mean(symbol, traded)}"
+            for symbol in self.shares
+            if symbol not in traded
+        ]
         if self.rebalance_hours and sizing == "risk":
-            raise ConfigError(
+            lines.append(
                 "portfolio.rebalance_hours: by risk a size belongs to its stop and is not changed afterwards; set account.sizing "
                 "to fraction, volatility, kelly or all_in"
             )
+        if lines:
+            raise ConfigError("\n".join(lines))
 
     def write(self, row: Any) -> None:
         """Write it into a SETTINGS record."""

@@ -59,12 +59,14 @@ def as_groups(groups: Sequence[Any]) -> tuple[SymbolGroup, ...]:
 
 def refuse_unknown_members(groups: Sequence[SymbolGroup], symbols: Collection[str]) -> None:
     """Raise ConfigError for a symbol of a group that is not among these: its cap would hold for less than it says."""
-    for group in groups:
-        for name in group.symbols:
-            if name not in symbols:
-                raise ConfigError(
-                    f"limits.groups: no tape or symbol has the name {name!r}{did_you_mean(name, sorted(symbols))}"
-                )
+    lines = [
+        f"limits.groups: no tape or symbol has the name {name!r}{did_you_mean(name, symbols)}"
+        for group in groups
+        for name in group.symbols
+        if name not in symbols
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
 
 
 def write_groups(rows: Rows, groups: Sequence[SymbolGroup], symbols: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """The configuration: every fault at once, with its path and a way out."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from papertape.replay.config import Config, load_config, make_config
 from papertape.replay.config.spec import check_names, make_spec
 from papertape.replay.importers.sample import sample_tape
 from papertape.replay.tapes.store import Store, Tape
+from tests.support.commands import invoke
 from tests.support.helpers import random_candles
 
 
@@ -112,6 +114,46 @@ def test_a_market_that_nothing_would_read_is_refused_by_check_and_replay(tmp_pat
             refuse(wrong)
     check_names(right)
     assert make_spec(right, [sample_tape()]).markets[0].taker_fee_rate == 0.01
+
+
+def test_unknown_symbols_of_all_sections_are_told_at_once(tmp_path: Path) -> None:
+    """They were told a section at a time: mended one by one, the check was run five times."""
+    path = tmp_path / "a.toml"
+    path.write_text(
+        """
+        [markets.AUSDT]
+        tick_size = 0.1
+        [[limits.groups]]
+        symbols = ["BTCUSDT", "BUSDT", "CUSDT"]
+        gross = 1.0
+        [strategy]
+        name = "ema_cross"
+        [strategy.symbols.DUSDT]
+        fast = 5
+        [[strategy.schedule]]
+        start = 2022-01-01
+        symbols = { EUSDT = { fast = 5 } }
+        [portfolio]
+        allocation = "shares"
+        shares = { BTCUSDT = 0.2, FUSDT = 0.2, GUSDT = 0.2 }
+        [data.funding]
+        HUSDT = "h.csv"
+        [signals]
+        extra_features = ["smc"]
+        [live]
+        symbols = ["BTCUSDT"]
+        [[notifications.rules]]
+        when = "enters_order_block"
+        symbol = "IUSDT"
+        """
+    )
+
+    with pytest.raises(ConfigError) as caught:
+        invoke("config", "check", str(path))
+
+    lines = str(caught.value).splitlines()
+    named = [re.findall(r"\b[A-I]USDT", line.partition(": did you mean")[0]) for line in lines]
+    assert named == [[f"{letter}USDT"] for letter in "ABCDEFGHI"]
 
 
 def test_markets_are_checked_against_the_tapes_that_are_named(tmp_path: Path) -> None:
