@@ -37,6 +37,7 @@ class StudyFound:
     tapes      what each account trades, in words, by the names of its tapes
     reasons    the first reason of each outcome but done
     verdict    what the evidence of all says together; standing: of the accounts among all trials on record for their tapes
+    data_doubts  of the candles and series of the tapes
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class StudyFound:
     tapes: Mapping[tuple[str, ...], str]
     verdict: StudyVerdict
     standing: Standing
+    data_doubts: Sequence[str] = ()
     page: Path | None = None
 
     @property
@@ -73,7 +75,7 @@ class StudyFound:
     @property
     def doubts(self) -> list[str]:
         """Return what a reader must know, as sentences."""
-        said = self.verdict.sentences()
+        said = [*self.data_doubts, *self.verdict.sentences()]
         if self.left:
             said.append(f"{self.left:,} of {self.size:,} cells are not finished.")
         if self.first is not None:
@@ -115,6 +117,7 @@ class StudyFound:
             "left": self.left,
             "counts": self.counts,
             "reasons": self.reasons,
+            "data_doubts": list(self.data_doubts),
             "verdict": self.verdict.to_json(),
             "ledger": self.standing.section(self.first.metrics if self.first else {}),
             "rows": [{**self._named(row), **flat(row)} for row in self.rows],
@@ -144,10 +147,20 @@ def study_of(
         verdict=verdict_of([], config.learning.gate_alpha),
         standing=standing,
     )
+    found.data_doubts = _of_tapes(found, runner)
     cells = [evidence_in(_pair(found, row), row.lesson) for row in firsts(rows)]
     judged = [cell for cell in cells if cell is not None]
     found.verdict = verdict_of(judged, config.learning.gate_alpha)
     return found
+
+
+def _of_tapes(found: StudyFound, runner: TrialRunner) -> list[str]:
+    """Return what a reader must know of the candles of each tape that a cell was done on; what is said of all stands once."""
+    done = {found.tape_of(row): row for row in reversed(found.rows) if row.outcome == "done"}
+    said = {name: runner.data_doubts(done[name]) for name in found.tapes.values() if name in done}
+    of_all = [line for line in next(iter(said.values()), ()) if all(line in lines for lines in said.values())]
+    own = [f"{name}: {line}" for name, lines in said.items() for line in lines if line not in of_all]
+    return [*of_all, *own]
 
 
 def firsts(rows: Sequence[TrialRow]) -> Iterator[TrialRow]:

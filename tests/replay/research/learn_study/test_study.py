@@ -106,6 +106,27 @@ def test_an_edge_passes_and_the_account_without_models_stands_beside_it(found: S
     assert found.standing.trials is not None
 
 
+def test_it_says_what_the_candles_of_each_tape_are(found: StudyFound, tmp_path: Path) -> None:
+    """It printed no doubt of candles: a study on synthetic or half missing ones looked like any other."""
+    untold = [*range(100, 130), *range(900, 912)]
+    rows = np.delete(TAPES[1].candles, untold)
+    holes = Tape(rows, "binance-usdm", "BBB", "1h", source="made in a test")
+    grid = {"learning.horizon_bars": [2], "learning.policy": ["newest"]}
+
+    told = learn_study(grid, [TAPES[0], holes], out=tmp_path / "b", workers=1, **SMALL)
+
+    # Both are perpetuals without rates; candles are missing of one.
+    funding, missing = told.data_doubts
+    assert funding.startswith("No funding is included")
+    absent = "42 of 1,900 candles were not recorded and stand as absent: flat, flag 2, no fills."
+    assert missing == f"{told.tapes[holes.name,]}: BBB: {absent}"
+    assert told.doubts[:2] == [funding, missing]
+    assert told.to_json()["data_doubts"] == [funding, missing]
+    assert told.page is not None
+    assert absent in told.page.read_text()
+    assert list(found.data_doubts) == [funding]
+
+
 def test_models_are_trained_once_for_all_policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = tmp_path / "trained"
 
