@@ -128,25 +128,40 @@ def own_folder(folder: Path) -> Path:
 @contextlib.contextmanager
 def held_folder(folder: Path, busy: str = "") -> Iterator[None]:
     """
-    Make a folder and hold it against other processes; one that is killed lets go by itself.
+    Make a folder and hold it against other processes; one that is killed lets go by itself. Its holder may remove it.
 
     busy  what is said, as a DataError, while another process holds it; none: its end is waited for
     """
+    while True:
+        number = _opened(folder)
+        try:
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+            except BlockingIOError:
+                raise DataError(f"{folder}: {busy}") from None
+            except OSError:  # a file server may know no locks
+                pass
+            if _is_there(folder, number):
+                yield
+                return
+        finally:
+            os.close(number)
+
+
+def _opened(folder: Path) -> int:
+    """Return the number of an open folder, which is made where it is not there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        number = os.open(folder, os.O_RDONLY)
+        return os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise DataError(_cannot(folder, error)) from error
-    try:
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
-        except BlockingIOError:
-            raise DataError(f"{folder}: {busy}") from None
-        except OSError:  # a file server may know no locks
-            pass
-        yield
-    finally:
-        os.close(number)
+
+
+def _is_there(folder: Path, number: int) -> bool:
+    """Return whether an open folder is still the one of its name: its last holder may have removed it before it was held."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(folder.stat(), os.fstat(number))
+    return False
 
 
 def _cannot(path: Path, error: OSError) -> str:

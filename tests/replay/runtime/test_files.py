@@ -1,5 +1,6 @@
 """Files that are whole or absent, whoever writes at the same time."""
 
+import fcntl
 import os
 import signal
 import stat
@@ -11,7 +12,7 @@ import pytest
 
 from papertape.engine.errors import DataError
 from papertape.replay.runtime import files
-from papertape.replay.runtime.files import whole_folder, write_whole
+from papertape.replay.runtime.files import held_folder, whole_folder, write_whole
 
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
@@ -162,3 +163,22 @@ def test_names_in_a_folder_are_on_the_disk_before_it_has_its_own(
         asked = {path.stat().st_ino for path in (new, *new.rglob("*"))}
 
     assert set(flushed) == asked | {tmp_path.stat().st_ino}
+
+
+def test_a_folder_that_its_holder_removes_is_held_by_one_of_those_who_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever had opened it before held a folder that was gone, and somebody else the new one of that name."""
+    place, real = tmp_path / "place", fcntl.flock
+
+    def removed_first(number: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real)
+        place.rmdir()  # its holder ends between the opening and the lock
+        real(number, how)
+
+    monkeypatch.setattr(fcntl, "flock", removed_first)
+
+    with held_folder(place, "it is held"):
+        assert place.is_dir()
+        with pytest.raises(DataError, match="it is held"), held_folder(place, "it is held"):
+            pass
