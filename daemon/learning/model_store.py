@@ -96,14 +96,18 @@ class ModelStore:
             write_whole(self.path(version), lambda file: file.write(data))
         return version
 
-    def add_once(self, artefact: bytes) -> int:
-        """Store a model unless it is the newest one already, and return its version: asked twice, it is there once."""
-        newest = max(self.versions(), default=0)
-        if newest:
+    def add_once(self, artefact: bytes, after: int | None = None) -> int:
+        """
+        Store a model unless it is there already, and return its version: asked twice, it is there once.
+
+        after  it is looked for among the versions behind this one; None: it would be the newest
+        """
+        versions = self.versions()
+        for version in versions[-1:] if after is None else [v for v in versions if v > after]:
             try:
-                if self.read(newest) == with_version(artefact, newest):
-                    return newest
-            except DataError:  # the newest file is damaged: it is not this model
+                if self.read(version) == with_version(artefact, version):
+                    return version
+            except DataError:  # a damaged file is not this model
                 pass
         return self.add(artefact)
 

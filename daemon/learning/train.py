@@ -28,12 +28,13 @@ from papertape.replay.learning.jobs.job import TrainingJob
 from papertape.replay.learning.jobs.runner import run_attempt
 from papertape.replay.learning.learning_pass import lesson_of
 from papertape.replay.report.notebook import card
-from papertape.replay.runtime.files import held_folder, remove_unheld
+from papertape.replay.runtime.files import held_folder, remove_unheld, write_whole
 from papertape.replay.runtime.sync import wait_for
 from papertape.replay.runtime.worker import OnEvent
 from papertape.replay.tapes.store import Tape
 
 KEPT_DAYS: Final = 30  # in which a training that was cut off can be gone on with
+_NEWEST: Final = "newest"  # in the folder of a training, once it has ended: the newest version before its own
 _BASELINES: Final = ("logistic", "majority", "champion")
 
 
@@ -177,7 +178,7 @@ def train_attempt(
     with held_folder(folder, "another process is at this training; wait for its end"):
         attempt = wait_for(run_attempt(folder, job, _epochs(on_progress)))
         # Before what it has come to is removed: a store that takes no model at the moment may take it when it is asked again.
-        version = _keep(models, attempt, is_promoting) if attempt.artefact else 0
+        version = _keep(models, folder, attempt, is_promoting) if attempt.artefact else 0
         shutil.rmtree(folder, ignore_errors=True)
     _forget_unused(folder.parent)
     if not version:
@@ -215,9 +216,13 @@ def _epochs(on_progress: Progress | None) -> OnEvent:
     return heard
 
 
-def _keep(models: ModelStore, attempt: Attempt, is_promoting: bool) -> int:
-    """Add a trained model to the store and promote it if it may; return its version."""
-    version = models.add(attempt.artefact)
+def _keep(models: ModelStore, folder: Path, attempt: Attempt, is_promoting: bool) -> int:
+    """Add a trained model to the store and promote it if it may; return its version, also of one that was added before a kill."""
+    newest = folder / _NEWEST
+    if not newest.exists():
+        text = str(max(models.versions(), default=0))
+        write_whole(newest, lambda file: file.write(text.encode()))
+    version = models.add_once(attempt.artefact, after=int(newest.read_text()))
     if attempt.is_promoted and is_promoting:
         models.promote(version)
     return version

@@ -117,6 +117,33 @@ def test_a_model_that_the_disk_does_not_take_is_not_trained_again(monkeypatch: p
     assert not kept.exists()
 
 
+def test_a_training_that_is_killed_once_its_model_is_added_adds_it_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Given again, the same command added the same model as a second version."""
+    assert "model 1, not promoted" in train("--tape", "SYNTH").output
+
+    class Killed(BaseException):
+        pass
+
+    real = ModelStore.add
+
+    def killed(store: ModelStore, artefact: bytes) -> int:
+        real(store, artefact)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelStore, "add", killed)
+        with pytest.raises(Killed):
+            train("--tape", "SYNTH")
+    assert ModelStore().versions() == [1, 2]
+
+    assert "model 2, not promoted" in train("--tape", "SYNTH").output
+    assert ModelStore().versions() == [1, 2]
+    # Without a kill it is a training of its own.
+    assert "model 3, not promoted" in train("--tape", "SYNTH").output
+
+
 def test_the_same_training_in_two_shells_is_refused_to_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
     def second(folder: Path) -> None:
         monkeypatch.setattr(train_module, "run_attempt", attempt_here)
