@@ -278,10 +278,10 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int:
     application = int(connection.execute("PRAGMA application_id").fetchone()[0])
     tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
     if tables and application != APPLICATION_ID:
-        raise DataError(f"{path}: not a journal of papertape; choose another --state")
+        raise DataError(f"{path}: not a journal of papertape; name another state directory")
     if version > VERSION:
         raise DataError(
-            f"{path}: version {version} is newer than {VERSION}; update papertape or choose another --state"
+            f"{path}: version {version} is newer than {VERSION}; update papertape or name another state directory"
         )
     return version
 

@@ -11,7 +11,10 @@ from papertape.engine.errors import DataError, InvariantError, PapertapeError
 # By the start of sqlite's own error name; the first that fits.
 _SENTENCES = (
     ("SQLITE_FULL", "the disk is full; free some space and start again, nothing accepted is lost"),
-    ("SQLITE_READONLY", "the disk or the file is read-only; make it writable or choose another --state"),
+    (
+        "SQLITE_READONLY",
+        "the disk or the file is read-only; make it writable or name another state directory",
+    ),
     ("SQLITE_CANTOPEN", "the file cannot be opened; check the folder and its permissions"),
     ("SQLITE_PERM", "permission denied; check the owner of the folder"),
     ("SQLITE_BUSY", "another process is writing to it; stop that one first"),

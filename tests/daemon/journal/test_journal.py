@@ -233,13 +233,16 @@ def test_newest_snapshots_are_kept_and_a_damaged_one_is_known(tmp_path: Path) ->
 def test_a_newer_or_foreign_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
     filled(tmp_path, candles(10))
     change(tmp_path, f"PRAGMA user_version = {schema.VERSION + 1}")
-    with pytest.raises(DataError, match=r"journal.db: version \d is newer than \d; update papertape"):
+    with pytest.raises(
+        DataError,
+        match=r"journal.db: version \d is newer than \d; update papertape or name another state directory",
+    ):
         Journal.open(tmp_path, 0)
 
     other = tmp_path / "other"
     other.mkdir()
     change(other, "CREATE TABLE somebody (elses INTEGER)")
-    with pytest.raises(DataError, match="not a journal of papertape"):
+    with pytest.raises(DataError, match="not a journal of papertape; name another state directory"):
         Journal.open(other, 0)
 
     (other / "journal.db").write_bytes(b"not a database, but long enough to look like one" * 100)
@@ -283,7 +286,7 @@ def test_a_read_only_disk_is_one_sentence(tmp_path: Path) -> None:
     filled(tmp_path, candles(10))
     with Journal.open(tmp_path, 0) as journal:
         journal.connection.execute("PRAGMA query_only = ON")
-        with pytest.raises(DataError, match="read-only; make it writable or choose another --state"):
+        with pytest.raises(DataError, match="read-only; make it writable or name another state directory"):
             journal.commit([lambda j: j.add_input(encode(Command(Action.PAUSE)), 0)])
 
 
