@@ -41,13 +41,17 @@ _TRADE_COLUMNS: Final = (
 
 
 def decimals_of(prices: FloatArray, top: float | None = None) -> int:
-    """Return how many decimals are needed to write these prices, as far as int32 allows for the highest, `top`."""
+    """
+    Return how many decimals are needed to write these prices, as far as int32 allows for the highest, `top`.
+
+    Below zero where it allows tens, hundreds, … alone.
+    """
     top = float(np.max(prices)) if top is None else top
     most = min(_MOST_DECIMALS, math.floor(math.log10(_LARGEST / top)))
-    for decimals in range(max(most, 0)):
+    for decimals in range(most):
         if all(_are_whole(part * 10.0**decimals) for part in _parts(prices)):
             return decimals
-    return max(most, 0)
+    return most
 
 
 def _are_whole(scaled: FloatArray) -> bool:
@@ -110,11 +114,10 @@ def pack_candles(candles: Rows, most: int = MOST_CANDLES) -> dict[str, Any]:
     names = ("open", "high", "low", "close")
     top = float(np.max(candles["high"]))
     decimals = max(decimals_of(column(name), top) for name in names)
-    # Packed as soon as it is known: a million integers take 4 MB, or 8 MB where prices are beyond int32.
-    whole: Any = np.int32 if top * 10.0**decimals <= _LARGEST else np.int64
 
     def integers(name: str) -> Any:
-        return _joined(column(name), lambda prices: np.rint(prices * 10.0**decimals), whole)
+        # Packed as soon as it is known: a million integers take 4 MB.
+        return _joined(column(name), lambda prices: np.rint(prices * 10.0**decimals), np.int32)
 
     opens, close = integers("open"), integers("close")
     found: dict[str, Any] = {

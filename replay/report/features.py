@@ -20,6 +20,7 @@ from papertape.replay.report.data import decimals_of, pack_integers
 MOST_VALUES: Final = 1_500_000
 _DIGITS: Final = 4  # of a column's range that a pane of its own shows
 _LARGEST: Final = 2**30
+_SMALLEST: Final = 1e-100  # what is below is drawn as nothing
 _NEAR: Final = 2.0  # within this factor of the close a price lies on the candles
 
 
@@ -167,10 +168,10 @@ def _decimals(known: FloatArray, closes: FloatArray, is_over: bool) -> int:
     if not len(known):
         return 0
     top = float(np.abs(known).max())
-    most = int(np.floor(np.log10(_LARGEST / top))) if top > 0.0 else 0
+    if top < _SMALLEST:
+        return 0
+    most = int(np.floor(np.log10(_LARGEST / top)))
     if is_over:
         return min(decimals_of(closes), most)
     span = float(known.max() - known.min()) or top
-    if span <= 0.0:
-        return 0
     return min(_DIGITS - int(np.floor(np.log10(span))), most)

@@ -32,7 +32,7 @@ class CandleView {
     this.symbol = symbol;
     this.all = this.whole = DATA.candles[symbol] ? await candlesOf(DATA.candles[symbol]) : [];
     this.until = Infinity;
-    const places = DATA.candles[symbol] ? DATA.candles[symbol].decimals : 2;
+    const places = Math.max(DATA.candles[symbol]?.decimals ?? 2, 0);
     this.series.applyOptions({ priceFormat: { type: "price", precision: places, minMove: Math.pow(10, -places) } });
     this.trades = TRADES.filter((trade) => trade.symbol === symbol);
     this.structure.show(DATA.structure?.[symbol] ? await structureOf(DATA.structure[symbol]) : null);

@@ -86,7 +86,7 @@ class TradeList {
     this.page = Math.min(Math.max(this.page, 0), pages - 1);
     $("count").textContent = rows.length ? `${shown(rows.length, "count")} trades, page ${this.page + 1} of ${pages}` : "no trade";
     // A fill may lie between the prices of the tape; one digit more than those have says enough in a list.
-    const price = (trade, x) => (x === null || x === undefined ? "–" : x.toLocaleString("en-US", { maximumFractionDigits: Math.min((DATA.candles[trade.symbol]?.decimals ?? 7) + 1, 8) }));
+    const price = (trade, x) => (x === null || x === undefined ? "–" : x.toLocaleString("en-US", { maximumFractionDigits: Math.min(Math.max(DATA.candles[trade.symbol]?.decimals ?? 7, -1) + 1, 8) }));
     const tagged = { side: "entry_tag", exit_reason: "exit_tag" }; // of the orders that opened and closed it
     const named = (trade, name) => (trade[tagged[name]] ? `${trade[name]} “${trade[tagged[name]]}”` : trade[name]);
     const cell = (trade, name, kind) => (kind === "time" ? stamp(trade[name]) : kind === "price" ? price(trade, trade[name]) : kind ? shown(trade[name], kind) : named(trade, name));

@@ -110,6 +110,16 @@ def test_a_column_comes_back_to_four_digits_of_its_range(values: FloatArray) -> 
     np.testing.assert_allclose(back[np.isfinite(values)], known, rtol=0, atol=1e-4 * span)
 
 
+def test_what_is_too_small_for_any_line_stands_as_zero() -> None:
+    lines = FeatureLines([COLUMN], 1, 50)
+    bars = random_candles(50, 2)
+    lines(0, np.full((1, 50), 5e-320), bars)
+
+    [packed] = lines.pack(["AAA"], {"AAA": bars})["AAA"]["columns"]
+
+    assert unpacked(packed).tolist() == [0.0] * 50
+
+
 @pytest.mark.parametrize("batch", [1, 7, 100])
 def test_of_a_long_tape_every_so_manieth_value_is_kept_whatever_the_batches(
     batch: int, monkeypatch: pytest.MonkeyPatch

@@ -109,6 +109,29 @@ def test_candles_come_back_as_they_were(scale: float) -> None:
     np.testing.assert_allclose(back["volume"], candles["volume"], rtol=0.0051)
 
 
+@pytest.mark.parametrize("price", [3e9, 2e11, 1e100])
+def test_prices_beyond_int32_are_packed_in_tens(price: float) -> None:
+    # A bitcoin costs about 1e11 rial. Packed are at least eight digits, for 2**30 has nine.
+    candles = random_candles(500, 8)
+    scale = price / candles["open"][0]
+    for name in ("open", "high", "low", "close"):
+        candles[name] *= scale
+
+    back = unpack_candles(pack_candles(candles))
+
+    for name in ("open", "high", "low", "close"):
+        np.testing.assert_allclose(back[name], candles[name], rtol=1e-7)
+
+
+def test_one_absurd_wick_does_not_end_the_report() -> None:
+    candles = random_candles(50, 8)
+    candles["high"][10] = 1e300
+
+    back = unpack_candles(pack_candles(candles))
+
+    assert back["high"][10] == pytest.approx(1e300, rel=1e-6)
+
+
 def test_a_candle_without_volume_has_none() -> None:
     candles = random_candles(3, 4)
     candles["volume"] = [0.0, 12_345.0, 0.000_678_9]
