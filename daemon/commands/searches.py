@@ -50,6 +50,11 @@ def say_ending(found: TrialsFound) -> None:
     """Print what was checked, what a reader must know, and where all of it is."""
     say_shells(found.shells)
     say_reasons(found.reasons)
+    if found.first is None and found.tried:
+        say(
+            f"! None of the {found.tried:,} trials that were tried has a value to rank it by; a replay with the "
+            "parameters of one says why, for example because every entry was refused."
+        )
     if found.checked:
         numbers = ", ".join(map(str, found.checked))
         say(f"replayed again by themselves, bit for bit the same: trials {numbers}")

@@ -86,6 +86,19 @@ def test_json_is_one_document_and_equals_the_file(folder: Path, inside: Inside) 
     assert json.loads(done.stdout) == json.loads((folder / "out/result.json").read_text())
 
 
+def test_a_sweep_of_trials_without_any_trade_says_where_the_reason_is(folder: Path, inside: Inside) -> None:
+    # Sizing by risk, the default, needs a stop, and these averages have none: every entry is refused.
+    done = inside(
+        *("sweep", "--tape", "SYNTH", "--set", "strategy.name=ema_cross", "--set", "signals.use_ml=false"),
+        *("--grid", "strategy.parameters.fast=5,6", "--workers", "1", "--out", "none"),
+        cwd=folder,
+    )
+
+    assert done.returncode == 0
+    told = " ".join(done.stdout.split())
+    assert "None of the 2 trials that were tried has a value to rank it by; a replay" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
