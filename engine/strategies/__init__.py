@@ -59,7 +59,7 @@ def load_object(path: str) -> Any:
                 f"or `from papertape.{error.name} import …`"
             ) from error
         raise ConfigError(f"{path}: module {module_name!r} cannot be imported: {error}") from error
-    except Exception as error:  # a user's module may raise anything while it is run
+    except (Exception, SystemExit) as error:  # a user's module may raise anything while it is run
         said = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{path}: module {module_name!r} cannot be imported: {said}") from error
     if not hasattr(module, name):
@@ -83,7 +83,7 @@ def make_strategy(
         )
     except PapertapeError:
         raise
-    except Exception as error:  # a user's class may raise anything while it is made
+    except (Exception, SystemExit) as error:  # a user's class may raise anything while it is made
         said = f"{type(error).__name__}: {error}"
         raise ConfigError(f"strategy.name: {name} cannot be made with {dict(parameters)}: {said}") from error
     return strategy

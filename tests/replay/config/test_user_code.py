@@ -138,9 +138,14 @@ def test_what_is_no_strategy_is_not_called_when_it_is_run_either(folder: Path, n
     ("text", "told"),
     [
         ("raise NameError('x')", "cannot be imported: NameError"),
+        ("raise SystemExit(0)", "cannot be imported: SystemExit: 0"),  # as a script without a main guard ends
         (
             "class S:\n  features = ()\n  def decide(self, v): ...\n  def __init__(self): 1 / 0",
             "ZeroDivisionError",
+        ),
+        (
+            "class S:\n  features = ()\n  def decide(self, v): ...\n  def __init__(self): exit(0)",
+            "cannot be made with {}: SystemExit: 0",
         ),
         (
             "class S:\n  features = ()\n  def decide(self, v): ...\n  def __init__(self, a): ...",
