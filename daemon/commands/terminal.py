@@ -35,6 +35,10 @@ def printable(text: str) -> str:
 class Terminal(Console):
     """A console that prints names as text and folds tables that are too wide."""
 
+    def __init__(self, **options: Any) -> None:
+        """Take what a console takes; colons around a word, as in `fees:key:`, are no picture."""
+        super().__init__(emoji=False, **options)
+
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a text for the terminal, without control characters of its own."""
         return super().render_str(printable(text), **options)

@@ -54,6 +54,15 @@ def test_no_way_to_the_terminal_lets_a_control_character_through() -> None:
     assert found.count("x\\x1b]0;title\\x07\\u202e") == 10  # 1 + 3 of the table + 6 of the names
 
 
+def test_colons_around_a_word_make_no_picture() -> None:
+    table = Table("fees:key: a")
+    table.add_row("BTC:key:x")
+
+    found = shown("mine:key: it has", table)
+
+    assert found.count(":key:") == 3
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
 def test_a_table_is_folded_and_nothing_of_it_is_cut(width: int) -> None:
     text = shown(wide(), width=width)
