@@ -1,8 +1,8 @@
 """
 Build `dashboards/*.json`: `python deploy/grafana/build.py`. A test builds them again and compares bytes.
 
-Three dashboards, each for a reader: the trader, the researcher, the operator. Each row is a file of `panels/`; what all
-panels share is `panels/panel.py`. Thresholds are those of the alerts in `prometheus/rules`. Rows are folded but for the
+Three dashboards, each for a reader: the trader, the researcher, the operator. The rows of each are a file of `panels/`;
+what all panels share is `panels/panel.py`. Thresholds are those of the alerts in `prometheus/rules`. Rows are folded but for the
 first ones: a browser asks for what is open only.
 """
 
@@ -11,21 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from panels.calibration import CALIBRATION
-from panels.decisions import DECISIONS
-from panels.drift import DRIFT
-from panels.equity import EQUITY
-from panels.feed import FEED
-from panels.health import HEALTH
-from panels.jobs import JOBS
-from panels.model import MODEL, SHADOW
-from panels.now import NOW
+from panels.operator import DECISIONS, FEED, HEALTH, JOBS, RUNTIME
 from panels.panel import HEIGHTS, MATCHERS, SOURCE, Panel, built_panel, matched
-from panels.parity import PARITY
-from panels.prices import PRICES
-from panels.profit import PROFIT
-from panels.runtime import RUNTIME
+from panels.researcher import CALIBRATION, DRIFT, MODEL, PARITY, SHADOW
 from panels.sdk import dashboard, models
+from panels.trader import EQUITY, NOW, PRICES, PROFIT
 
 FOLDER = Path(__file__).parent / "dashboards"
 TAG = "papertape"
