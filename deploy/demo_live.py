@@ -140,7 +140,7 @@ def _run(desk: Desk) -> None:
     desk.say("the daemon starts; the first time its kernels are compiled, a minute's work for two cores")
     _start_daemon(desk, daemon, token)
     address = f"http://{LOCAL}:{daemon}"
-    while not _answers(f"{address}/healthz"):
+    while _get(f"{address}/healthz") is None:
         desk.wait()
     desk.say(f"page          {address}/")
     desk.say(f"metrics       {address}/metrics")
@@ -239,10 +239,6 @@ def _tell_progress(desk: Desk, address: str) -> None:
     while not _rows(address, "trades"):
         desk.wait()
     desk.say("the first trade is over; Ctrl-C ends all of it")
-
-
-def _answers(url: str) -> bool:
-    return _get(url) is not None
 
 
 def _status(address: str) -> dict[str, Any]:

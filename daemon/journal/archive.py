@@ -237,10 +237,6 @@ def release_pages(journal: Journal) -> int:
 
     A thousand pages at a time, 4 MB: candles wait for the transaction.
     """
-    for _ in range(min(_PAGES, free := _free_pages(journal))):
+    for _ in range(min(_PAGES, free := int(journal.one("PRAGMA freelist_count")[0]))):
         journal.connection.execute("PRAGMA incremental_vacuum")  # Python takes one step: one page
     return max(free - _PAGES, 0)
-
-
-def _free_pages(journal: Journal) -> int:
-    return int(journal.one("PRAGMA freelist_count")[0])

@@ -102,7 +102,7 @@ class Trading:
         """
         self._on_decisions(report, engine)
         if len(report.marks):
-            self._forget_fills()
+            self._series.forget("fill_price")  # their candle is not the newest any more
             self._newest_ms = int(report.marks["time_ms"][-1]) - engine.base_ms
         for fill in self._rows(report.fills, engine.symbols):
             self._on_fill(fill, engine.symbols[fill["symbol"]], engine.spec.units_per_quote)
@@ -192,10 +192,6 @@ class Trading:
                 opened[(symbol, side)].set(float(is_held))
                 exposure[(symbol, side, self._currency)].set(notional if is_held else 0.0)
         return notional
-
-    def _forget_fills(self) -> None:
-        """Take back the prices of fills: their candle is not the newest any more."""
-        self._series.forget("fill_price")
 
     def _set_prices(self, symbol: str, position: Row) -> None:
         """Set what a price panel and a table of positions show."""

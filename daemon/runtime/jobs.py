@@ -197,7 +197,12 @@ class Jobs:
         now_ms = self._now_ms()
         self.stats.runs[name, "missed"] += 1
         self.stats.last_outcome[name] = "missed"
-        self._writer.post(_finished(name, now_ms, now_ms, "missed", detail, cause))
+        self._writer.post(
+            lambda journal: journal.connection.execute(
+                "INSERT INTO job_runs (job, started_ms, ended_ms, outcome, detail, cause) VALUES (?, ?, ?, ?, ?, ?)",
+                (name, now_ms, now_ms, "missed", detail, cause),
+            )
+        )
 
     async def _answer(self, job: Job) -> None:
         """Run a job each time its bell rings."""
@@ -225,7 +230,12 @@ class Jobs:
         self.stats.runs[job.name, outcome] += 1
         self.stats.last_outcome[job.name] = outcome
         self.stats.durations_s.append((job.name, time.monotonic() - started_s))
-        await self._writer.submit(_ended(number, ended_ms, outcome, detail))
+        await self._writer.submit(
+            lambda journal: journal.connection.execute(
+                "UPDATE job_runs SET ended_ms = ?, outcome = ?, detail = ? WHERE id = ?",
+                (ended_ms, outcome, detail, number),
+            )
+        )
         return outcome
 
 
@@ -244,17 +254,3 @@ def _started(name: str, started_ms: int, cause: str) -> Work[int]:
         return cursor.lastrowid
 
     return work
-
-
-def _ended(number: int, ended_ms: int, outcome: str, detail: str) -> Work[Any]:
-    return lambda journal: journal.connection.execute(
-        "UPDATE job_runs SET ended_ms = ?, outcome = ?, detail = ? WHERE id = ?",
-        (ended_ms, outcome, detail, number),
-    )
-
-
-def _finished(name: str, started_ms: int, ended_ms: int, outcome: str, detail: str, cause: str) -> Work[Any]:
-    return lambda journal: journal.connection.execute(
-        "INSERT INTO job_runs (job, started_ms, ended_ms, outcome, detail, cause) VALUES (?, ?, ?, ?, ?, ?)",
-        (name, started_ms, ended_ms, outcome, detail, cause),
-    )

@@ -135,9 +135,9 @@ class StateWatch:
 
     def __init__(self, strategy: Any, declared: Sequence[str] = ()) -> None:
         kind = type(strategy)
-        self._own = _own_values(strategy)
+        self._own = vars(strategy) if hasattr(strategy, "__dict__") else _Slots(strategy)
         self._n_own = len(self._own)
-        self._lazy = {n for c in kind.__mro__ for n, v in vars(c).items() if _is_lazy(v)}
+        self._lazy = {n for c in kind.__mro__ for n, v in vars(c).items() if isinstance(v, cached_property)}
         self._lazy |= set(declared)
         is_function = isinstance(strategy, FunctionType)
         self._label = strategy.__name__ if is_function else "self"
@@ -199,14 +199,6 @@ class _Slots(Mapping[str, Any]):
     def get(self, name: str, default: Any = None) -> Any:
         """Return an attribute; Mapping's own method knows no AttributeError."""
         return getattr(self._strategy, name, default)
-
-
-def _own_values(strategy: Any) -> Mapping[str, Any]:
-    return vars(strategy) if hasattr(strategy, "__dict__") else _Slots(strategy)
-
-
-def _is_lazy(value: Any) -> bool:
-    return isinstance(value, cached_property)
 
 
 def _kept(label: str, name: str, values: Mapping[str, Any]) -> _Kept:

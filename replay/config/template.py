@@ -23,13 +23,11 @@ def config_template() -> str:
         if isinstance(section, type) and issubclass(section, BaseModel):
             parts.append(_section(name, section))
         else:
-            value = next(arg for arg in get_args(section) if _is_section(arg))
+            value = next(
+                arg for arg in get_args(section) if isinstance(arg, type) and issubclass(arg, BaseModel)
+            )
             parts.append("# " + _section(f"{name}.BTCUSDT", value).replace("\n[", "\n# ["))
     return "\n".join(parts)
-
-
-def _is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _section(name: str, section: type[BaseModel]) -> str:

@@ -144,7 +144,7 @@ class Rest:
         resolution = query["resolution"]
         if resolution not in RESOLUTIONS:
             raise BadRequest("resolution", f"resolution must be one of {', '.join(RESOLUTIONS)}")
-        start_ms, end_ms = (_seconds(query, param) * 1000 for param in ("start", "end"))
+        start_ms, end_ms = (int(_digits(query[param], param)) * 1000 for param in ("start", "end"))
         series = self._world.series(query["symbol"])
         if series is None:
             return success([])
@@ -282,7 +282,3 @@ def _digits(text: str, param: str) -> str:
     if not (text.isascii() and text.isdecimal() and len(text) <= 11):
         raise BadRequest(param, f"{param} is invalid")
     return text
-
-
-def _seconds(query: Mapping[str, str], param: str) -> int:
-    return int(_digits(query[param], param))

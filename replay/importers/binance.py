@@ -24,10 +24,6 @@ _COLUMNS = 12
 _BASE_VOLUME = 7  # of coin-margined futures
 
 
-def _has_header(source: FileSource) -> bool:
-    return bool(source.lines) and not is_number(split(source.lines[0])[0])
-
-
 def matches(source: FileSource) -> bool:
     """Return whether rows are open time, …, close time, … in twelve columns."""
     rows = [split(line) for line in source.lines[:2]]
@@ -43,7 +39,7 @@ def matches(source: FileSource) -> bool:
 
 def read(source: FileSource, options: Options) -> Raw:
     """Return the candles, and venue, symbol and timeframe where content and name tell them."""
-    table = read_table(source, has_header=_has_header(source))
+    table = read_table(source, has_header=bool(source.lines) and not is_number(split(source.lines[0])[0]))
     if len(table.columns) < _COLUMNS:
         raise DataError(f"{source.name}: {len(table.columns)} columns are not Binance's {_COLUMNS}")
     open_ms, how = times(table, 0)

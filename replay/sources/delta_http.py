@@ -189,7 +189,7 @@ class RestTransport:
         last: RestUnavailable | None = None
         for attempt in range(self._retries + 1):
             if last is not None:
-                await self.clock.sleep(self._pause_s(attempt))
+                await self.clock.sleep(self._jitter() * min(BACKOFF_FIRST_S * 2.0**attempt, BACKOFF_LAST_S))
             await self.budget.take()
             try:
                 async with self._slots:
@@ -198,9 +198,6 @@ class RestTransport:
                 last = error
         assert last is not None
         raise last
-
-    def _pause_s(self, attempt: int) -> float:
-        return self._jitter() * min(BACKOFF_FIRST_S * 2.0**attempt, BACKOFF_LAST_S)
 
     async def _try(self, path: str, parameters: Mapping[str, str | int]) -> HttpAnswer:
         assert self._session is not None, "use DeltaRest as an async context manager"

@@ -22,7 +22,6 @@ from papertape.daemon.monitoring.api.answers import (
     UnmetCondition,
 )
 from papertape.daemon.monitoring.api.columns import TARGETS
-from papertape.engine.jit import FloatArray
 from papertape.replay.report.features import DrawnColumn, is_on_candles
 
 MOST_BYTES: Final = 200_000  # of the values of one answer, written out
@@ -89,7 +88,15 @@ def lines_of(
         symbol=symbol,
         size_ms=size_ms,
         open_ms=open_ms,
-        columns=tuple(_column(each, matrix[each.row], closes) for each in seen.drawn),
+        columns=tuple(
+            FeatureColumn(
+                name=each.name,
+                request=each.request,
+                is_over=is_on_candles(matrix[each.row].astype(np.float64), closes, each.is_price),
+                values=tuple(rounded(value) for value in matrix[each.row].tolist()),
+            )
+            for each in seen.drawn
+        ),
     )
 
 
@@ -102,15 +109,6 @@ def drawn_values(seen: SeenFeatures, stored: bytes) -> list[float | None]:
 def rounded(value: float | None) -> float | None:
     """Return a value to the digits that it was kept with; None for what is not a number."""
     return float(f"{value:.7g}") if value is not None and np.isfinite(value) else None
-
-
-def _column(column: DrawnColumn, values: FloatArray, closes: FloatArray) -> FeatureColumn:
-    return FeatureColumn(
-        name=column.name,
-        request=column.request,
-        is_over=is_on_candles(values.astype(np.float64), closes, column.is_price),
-        values=tuple(rounded(value) for value in values.tolist()),
-    )
 
 
 def _answer(row: Sequence[Any]) -> CloseAnswer:

@@ -231,17 +231,12 @@ def _conditions(listing: TableListing, asked: ListingQuery) -> tuple[str, list[A
         if not listing.time:
             raise Refused(400, f"from_ms, to_ms: {listing.name} are whole days; leave them out")
         parts.append(f'"{listing.time}" {sign} ?')
-        values.append(_within(value))
+        values.append(max(-(2**62), min(value, 2**62)))  # what sqlite can hold
     if asked.cursor is not None:
         key = _key(listing, asked.cursor)
         parts.append(f"({', '.join(listing.key)}) < ({', '.join('?' * len(key))})")
         values += key
     return " AND ".join(parts), values
-
-
-def _within(value: int) -> int:
-    """Return a time that sqlite can hold."""
-    return max(-(2**62), min(value, 2**62))
 
 
 def _cursor(listing: TableListing, row: Sequence[Any]) -> str:

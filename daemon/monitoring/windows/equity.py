@@ -76,9 +76,6 @@ class EquityHistory:
             while _stretches(first_ms, last_ms, size_ms) > STRETCHES:
                 size_ms *= 2
             marks = thinned(self._between(journal, first_ms, last_ms, size_ms), size_ms)
-        return self._told(marks, size_ms)
-
-    def _told(self, marks: Rows, size_ms: int) -> EquityCurve:
         return EquityCurve(
             capital=self._capital,
             size_ms=size_ms,

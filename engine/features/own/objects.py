@@ -139,7 +139,10 @@ class _ObjectRunner:
             line[place], reason = self._ask(ClosedCandle(int(open_ms), *prices))
             changed = self._watch.change(new.number + place, 1)
             if changed:
-                reason = reason or _told_change(changed)
+                reason = reason or (
+                    f"it changed {changed}, which no snapshot finds; what lasts from candle to candle belongs in state_fields: write "
+                    'state_fields = ("total", ("ring", 20)) in the class and self.total += 1 in update'
+                )
                 line[place] = np.nan
                 self._store()
                 self._watch.put_back()
@@ -193,10 +196,3 @@ class _ObjectRunner:
     def _store(self) -> None:
         for name in self._numbers:
             self._state[name] = getattr(self._own, name)
-
-
-def _told_change(name: str) -> str:
-    return (
-        f"it changed {name}, which no snapshot finds; what lasts from candle to candle belongs in state_fields: write "
-        'state_fields = ("total", ("ring", 20)) in the class and self.total += 1 in update'
-    )

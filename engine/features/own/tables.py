@@ -104,7 +104,10 @@ class _TableRunner:
                 reason = told_difference(bars, answer.value, 2 * bars, longer)
             changed = self._watch.change(new.number + place, 1)
             if changed:
-                reason = reason or _told_change(changed)
+                reason = reason or (
+                    f"it changed {changed}, which no snapshot finds; a function of a table keeps nothing: what lasts from candle to "
+                    "candle belongs in an object with state_fields"
+                )
                 self._watch.put_back()
             if reason:
                 line[place] = np.nan
@@ -126,11 +129,4 @@ def told_difference(look_back: int, value: float, bars: int, longer: TableValue)
     return (
         f"it depends on more than look_back = {look_back} candles: {value:.6g} on them, {longer.value:.6g} on {bars}; declare as "
         "many as it needs, for an average that never quite forgets about fifteen times its span"
-    )
-
-
-def _told_change(name: str) -> str:
-    return (
-        f"it changed {name}, which no snapshot finds; a function of a table keeps nothing: what lasts from candle to "
-        "candle belongs in an object with state_fields"
     )

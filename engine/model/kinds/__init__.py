@@ -18,7 +18,8 @@ Source: T. Heskes, Selecting Weighting Factors in Logarithmic Opinion Pools (199
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from types import ModuleType
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -62,43 +63,18 @@ class ModelKind(NamedTuple):
     output: tuple[str, str] = ("output_weights", "output_bias")
 
 
+def _kind(code: int, module: ModuleType, **more: Any) -> ModelKind:
+    return ModelKind(
+        code, module.shapes, module.POSITIVE, module.state_length, module.work_length, module.SIZES, **more
+    )
+
+
 KINDS: Final[dict[str, ModelKind]] = {
-    "logistic": ModelKind(
-        LOGISTIC,
-        logistic.shapes,
-        logistic.POSITIVE,
-        logistic.state_length,
-        logistic.work_length,
-        logistic.SIZES,
-        output=("coefficients", "intercept"),
-    ),
-    "lstm": ModelKind(LSTM, lstm.shapes, lstm.POSITIVE, lstm.state_length, lstm.work_length, lstm.SIZES),
-    "cnn_lstm": ModelKind(
-        CNN_LSTM,
-        cnn_lstm.shapes,
-        cnn_lstm.POSITIVE,
-        cnn_lstm.state_length,
-        cnn_lstm.work_length,
-        cnn_lstm.SIZES,
-    ),
-    "transformer": ModelKind(
-        TRANSFORMER,
-        transformer.shapes,
-        transformer.POSITIVE,
-        transformer.state_length,
-        transformer.work_length,
-        transformer.SIZES,
-    ),
-    "lightgbm": ModelKind(
-        LIGHTGBM,
-        trees.shapes,
-        trees.POSITIVE,
-        trees.state_length,
-        trees.work_length,
-        trees.SIZES,
-        trees.PLACES,
-        ("values", "bias"),
-    ),
+    "logistic": _kind(LOGISTIC, logistic, output=("coefficients", "intercept")),
+    "lstm": _kind(LSTM, lstm),
+    "cnn_lstm": _kind(CNN_LSTM, cnn_lstm),
+    "transformer": _kind(TRANSFORMER, transformer),
+    "lightgbm": _kind(LIGHTGBM, trees, places=trees.PLACES, output=("values", "bias")),
 }
 
 

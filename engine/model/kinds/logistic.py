@@ -23,9 +23,7 @@ def state_length(n_inputs: int, sizes: Mapping[str, int]) -> int:
     return 0
 
 
-def work_length(n_inputs: int, sizes: Mapping[str, int]) -> int:
-    """Return how many values of scratch a step needs: none."""
-    return 0
+work_length = state_length  # nor does a step need scratch
 
 
 @kernel

@@ -210,7 +210,16 @@ class TorchTrainer:
                 break
             self._step_epoch()
             if watch.store is not None:
-                watch.store.save(self._name, self._arrays(), self._values())
+                watch.store.save(
+                    self._name,
+                    self._arrays(),
+                    {
+                        "fingerprint": self._fingerprint,
+                        "epoch": self._epoch,
+                        "best": self._best_epoch,
+                        "losses": [list(pair) for pair in self._losses[1:]],
+                    },
+                )
             if watch.on_epoch is not None:
                 losses = self._losses[-1]
                 watch.on_epoch(
@@ -299,14 +308,6 @@ class TorchTrainer:
                 carried = self._optimizer.state[value][moment]
                 arrays[f"{moment}.{name}"] = carried.cpu().numpy().copy()
         return arrays
-
-    def _values(self) -> dict[str, Any]:
-        return {
-            "fingerprint": self._fingerprint,
-            "epoch": self._epoch,
-            "best": self._best_epoch,
-            "losses": [list(pair) for pair in self._losses[1:]],
-        }
 
     def _resume(self, store: CheckpointStore | None) -> None:
         """Go on at a checkpoint of the same training; one of another is left alone."""

@@ -68,7 +68,7 @@ def own_rows(strategy: Any) -> Rows:
     kinds = [kind for kind in reversed(type(strategy).__mro__) if kind is not object]
     names = {name for kind in kinds for name in vars(kind)} | set(getattr(strategy, "__dict__", ()))
     plain = {name: inspect.getattr_static(strategy, name, None) for name in sorted(names)}
-    slots = {n: getattr(strategy, n, None) for n, x in plain.items() if _is_slot(x)}
+    slots = {n: getattr(strategy, n, None) for n, x in plain.items() if isinstance(x, MemberDescriptorType)}
     values = {
         name: value
         for name, value in (plain | slots | parameters_of(strategy)).items()
@@ -79,10 +79,6 @@ def own_rows(strategy: Any) -> Rows:
     for name, value in values.items():
         rows[name] = text_number(value) if isinstance(value, str) else value
     return rows
-
-
-def _is_slot(value: Any) -> bool:
-    return isinstance(value, MemberDescriptorType)
 
 
 def _kind_of(value: Any) -> str:

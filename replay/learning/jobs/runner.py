@@ -75,12 +75,7 @@ async def _run(folder: Path, job: TrainingJob, on_event: OnEvent | None, command
         await asyncio.to_thread(write_job, folder, job)
     except DataError as error:
         return Ended("failed", str(error), 0.0)
-    return await follow(folder, _limit_s(job), on_event, command)
-
-
-def _limit_s(job: TrainingJob) -> float:
-    """Return how long a process may be at one attempt: the challenger, the baseline and the gate, and its start."""
-    return job.settings.time_limit_s + START_GRACE_S
+    return await follow(folder, job.settings.time_limit_s + START_GRACE_S, on_event, command)
 
 
 def _lost(job: TrainingJob, due_ms: int, *outcome_and_reason: str) -> Attempt:

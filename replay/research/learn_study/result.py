@@ -120,11 +120,11 @@ class StudyFound:
             "data_doubts": list(self.data_doubts),
             "verdict": self.verdict.to_json(),
             "ledger": self.standing.section(self.first.metrics if self.first else {}),
-            "rows": [{**self._named(row), **flat(row)} for row in self.rows],
+            "rows": [
+                {"recipe": recipe_of(row, self.axes), "tape": self.tape_of(row), **flat(row)}
+                for row in self.rows
+            ],
         }
-
-    def _named(self, row: TrialRow) -> dict[str, Any]:
-        return {"recipe": recipe_of(row, self.axes), "tape": self.tape_of(row)}
 
 
 def study_of(

@@ -129,7 +129,7 @@ def run_montecarlo(
     """
     check_options(options, 0)
     admitted(config, tapes)
-    is_trained = _is_trained(config, tapes)
+    is_trained = cadence_of(config, make_spec(config, sorted(tapes, key=lambda t: t.symbol))) is not None
     if options.training == "none":
         without = config.signals.model_copy(update={"use_ml": False})
         config = config.model_copy(update={"signals": without})
@@ -151,11 +151,6 @@ def run_montecarlo(
     if is_trained:
         found.notes.append(_MODELS[options.training])
     return found
-
-
-def _is_trained(config: Config, tapes: Sequence[Tape]) -> bool:
-    """Return whether a replay of this configuration trains models."""
-    return cadence_of(config, make_spec(config, sorted(tapes, key=lambda t: t.symbol))) is not None
 
 
 def _kinds(plan: MarketPlan, own: FloatArray, workers: int, on_progress: Progress | None) -> list[Kind]:

@@ -167,7 +167,7 @@ def _whole_range(key: str, config: Config) -> Axis:
 
 def _span(where: str, key: str, parts: Sequence[str], kind: type | None) -> Axis:
     """Return `low:high` or `low:high:step`."""
-    whole = all(_is_whole(part) for part in parts) and kind is not float
+    whole = all(part.strip().lstrip("+-").isdigit() for part in parts) and kind is not float
     if not all(math.isfinite(float(part)) for part in parts):
         raise ConfigError(f"{where}: low, high and step are finite numbers")
     numbers: list[float] = [int(part) if whole else float(part) for part in parts]
@@ -279,10 +279,6 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _is_whole(text: str) -> bool:
-    return text.strip().lstrip("+-").isdigit()
 
 
 def _is_number(text: str) -> bool:
