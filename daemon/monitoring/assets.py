@@ -119,32 +119,15 @@ class Assets:
     def routes(self) -> tuple[Route, ...]:
         """Return the routes; the files hold nothing of the account, so anyone who may connect gets them."""
         return (
-            Route(
-                "GET", "/", "The page.", self._get_page, media=("text/html",), refusals=(403,), access="probe"
-            ),
-            Route(
-                "GET",
-                "/viewer",
-                "An empty page for a report that the page hands over.",
-                self._get_viewer,
-                media=("text/html",),
-                refusals=(403,),
-                access="probe",
-                label="/",
-            ),
-            Route(
-                "GET",
-                "/assets/{name}",
-                "A file of the page.",
-                self._get_asset,
+            Route("GET", "/", "The page.", self._get_page, media=("text/html",), refusals=(403,),
+                access="probe"),
+            Route("GET", "/viewer", "An empty page for a report that the page hands over.", self._get_viewer,
+                media=("text/html",), refusals=(403,), access="probe", label="/"),
+            Route("GET", "/assets/{name}", "A file of the page.", self._get_asset,
                 parameters=(("name", AssetName),),
-                media=tuple(sorted(set(_MEDIA.values()) - {_MEDIA["html"]})),
-                refusals=(400, 403, 404),
-                access="probe",
-                query=AssetQuery,
-                label="/",
-            ),
-        )
+                media=tuple(sorted(set(_MEDIA.values()) - {_MEDIA["html"]})), refusals=(400, 403, 404),
+                access="probe", query=AssetQuery, label="/"),
+        )  # fmt: skip
 
     async def _get_page(self, request: web.Request) -> web.Response:
         return self._file(request, PAGE)

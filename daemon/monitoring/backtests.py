@@ -70,39 +70,24 @@ class BacktestRoutes:
         """Return the routes, in the order of the document."""
         one = f"{_PLACE}/{{number}}"
         return (
-            Route(
-                "POST", _PLACE, "Let a backtest wait for its turn.", _told(self._post_start), BacktestJob, BacktestRequest,
-                refusals=_WRITES, access="command", takes_key=True, label=_ASKED,
-            ),
-            Route(
-                "POST", f"{one}/cancel", "Cancel a backtest that waits or runs.", _told(self._post_cancel), BacktestJob,
-                refusals=_WRITES, parameters=_NUMBER, access="command", label=_ASKED,
-            ),
-            Route(
-                "GET", _PLACE, "The backtests that are kept, newest first.", _told(self._get_jobs), BacktestJobs,
-                refusals=_READS, label=LABEL,
-            ),
-            Route(
-                "GET", f"{_PLACE}/choices", "What a backtest may be made of here.", _told(self._get_choices), BacktestChoices,
-                refusals=_READS, label=LABEL,
-            ),
-            Route(
-                "GET", one, "A backtest and how far it is.", _told(self._get_job), BacktestJob,
-                refusals=_READS, parameters=_NUMBER, label=LABEL,
-            ),
-            Route(
-                "GET", f"{one}/result", "What a backtest found.", _told(self._get_result), BacktestResult,
-                refusals=_READS, parameters=_NUMBER, label=LABEL,
-            ),
-            Route(
-                "GET", f"{one}/files/{{name}}", "A piece of a file of its result, 250,000 bytes at most.", _told(self._get_piece),
-                refusals=_READS, parameters=(*_NUMBER, ("name", ResultFile)), query=PieceQuery,
-                media=("application/octet-stream",), label=LABEL,
-            ),
-            Route(
-                "GET", f"{one}/comparison", "It beside another backtest, or the live account.", _told(self._get_comparison),
-                BacktestComparison, refusals=_READS, parameters=_NUMBER, query=ComparisonQuery, label=LABEL,
-            ),
+            Route("POST", _PLACE, "Let a backtest wait for its turn.", _told(self._post_start), BacktestJob,
+                BacktestRequest, refusals=_WRITES, access="command", takes_key=True, label=_ASKED),
+            Route("POST", f"{one}/cancel", "Cancel a backtest that waits or runs.", _told(self._post_cancel),
+                BacktestJob, refusals=_WRITES, parameters=_NUMBER, access="command", label=_ASKED),
+            Route("GET", _PLACE, "The backtests that are kept, newest first.", _told(self._get_jobs),
+                BacktestJobs, refusals=_READS, label=LABEL),
+            Route("GET", f"{_PLACE}/choices", "What a backtest may be made of here.",
+                _told(self._get_choices), BacktestChoices, refusals=_READS, label=LABEL),
+            Route("GET", one, "A backtest and how far it is.", _told(self._get_job), BacktestJob,
+                refusals=_READS, parameters=_NUMBER, label=LABEL),
+            Route("GET", f"{one}/result", "What a backtest found.", _told(self._get_result), BacktestResult,
+                refusals=_READS, parameters=_NUMBER, label=LABEL),
+            Route("GET", f"{one}/files/{{name}}", "A piece of a file of its result, 250,000 bytes at most.",
+                _told(self._get_piece), refusals=_READS, parameters=(*_NUMBER, ("name", ResultFile)),
+                query=PieceQuery, media=("application/octet-stream",), label=LABEL),
+            Route("GET", f"{one}/comparison", "It beside another backtest, or the live account.",
+                _told(self._get_comparison), BacktestComparison, refusals=_READS, parameters=_NUMBER,
+                query=ComparisonQuery, label=LABEL),
         )  # fmt: skip
 
     @property

@@ -23,22 +23,13 @@ def study_section(table: pd.DataFrame, options: StudyOptions, tapes: Sequence[Ta
     return {
         "rules": _rules(options),
         "tapes": [{"name": tape.name, "sha256": tape.sha256, "candles": len(tape.candles)} for tape in tapes],
-        "options": {
-            "horizons_bars": list(options.horizons_bars),
-            "resamples": options.resamples,
-            "seed": options.seed,
-            "cost_bps": options.cost_bps,
-            "rate": options.rate,
-        },
-        "summary": {
-            "rows": len(table),
-            "tested": tested,
-            "discoveries": len(found),
+        "options": {"horizons_bars": list(options.horizons_bars), "resamples": options.resamples,
+            "seed": options.seed, "cost_bps": options.cost_bps, "rate": options.rate},
+        "summary": {"rows": len(table), "tested": tested, "discoveries": len(found),
             "discoveries_after_costs": int((found["net_bps"] > 0.0).sum()),
-            "smallest_q": _plain(table["q_value"].min()) if tested else None,
-        },
+            "smallest_q": _plain(table["q_value"].min()) if tested else None},
         "rows": {name: [_plain(value) for value in table[name]] for name in table.columns},
-    }
+    }  # fmt: skip
 
 
 def _rules(options: StudyOptions) -> list[str]:

@@ -26,28 +26,10 @@ from papertape.replay.tapes.tables import Table
 _ASSETS: Final = {
     "css": ("report.css",),
     "charts_library": ("lightweight-charts.js",),
-    "scripts": (
-        "shared.js",
-        "elements.js",
-        "pictures.js",
-        "data.js",
-        "known.js",
-        "tables.js",
-        "charts.js",
-        "structure.js",
-        "orders.js",
-        "features.js",
-        "marks.js",
-        "candles.js",
-        "why.js",
-        "replay.js",
-        "sections.js",
-        "account.js",
-        "models.js",
-        "returns.js",
-        "trades.js",
-    ),
-}
+    "scripts": ("shared.js", "elements.js", "pictures.js", "data.js", "known.js", "tables.js", "charts.js",
+        "structure.js", "orders.js", "features.js", "marks.js", "candles.js", "why.js", "replay.js",
+        "sections.js", "account.js", "models.js", "returns.js", "trades.js"),
+}  # fmt: skip
 
 
 class Drawing(NamedTuple):

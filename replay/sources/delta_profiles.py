@@ -15,31 +15,15 @@ class Profile(NamedTuple):
 
 
 PROFILES: Final = {
-    "india": Profile(
-        "delta-india",
-        "https://api.india.delta.exchange",
-        "wss://public-socket.india.delta.exchange",
-        "wss://socket.india.delta.exchange",
-    ),
-    "india-testnet": Profile(
-        "delta-india-testnet",
-        "https://cdn-ind.testnet.deltaex.org",
-        "wss://socket-ind-pub.testnet.deltaex.org",
-        "wss://socket-ind.testnet.deltaex.org",
-    ),
-    "global": Profile(
-        "delta-global",
-        "https://api.delta.exchange",
-        "wss://public-socket.delta.exchange",
-        "wss://socket.delta.exchange",
-    ),
-    "global-testnet": Profile(
-        "delta-global-testnet",
-        "https://testnet-api.delta.exchange",
-        "",
-        "wss://testnet-socket.delta.exchange",
-    ),
-}
+    "india": Profile("delta-india", "https://api.india.delta.exchange",
+        "wss://public-socket.india.delta.exchange", "wss://socket.india.delta.exchange"),
+    "india-testnet": Profile("delta-india-testnet", "https://cdn-ind.testnet.deltaex.org",
+        "wss://socket-ind-pub.testnet.deltaex.org", "wss://socket-ind.testnet.deltaex.org"),
+    "global": Profile("delta-global", "https://api.delta.exchange", "wss://public-socket.delta.exchange",
+        "wss://socket.delta.exchange"),
+    "global-testnet": Profile("delta-global-testnet", "https://testnet-api.delta.exchange", "",
+        "wss://testnet-socket.delta.exchange"),
+}  # fmt: skip
 
 
 def find_profile(

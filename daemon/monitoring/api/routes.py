@@ -86,80 +86,37 @@ class Api:
         return (
             reads("status", "What an operator asks first.", self._get_status, Status),
             reads("markets", "The markets of the account.", self._get_markets, Markets),
-            reads(
-                "candles",
+            reads("candles",
                 "Candles of a window; of a long one several are one, with their true high and low.",
-                self._get_candles,
-                CandleWindow,
-                CandleQuery,
-            ),
-            reads(
-                "close",
-                "Why, and why not: features, answer and the first unmet condition of one close.",
-                self._get_close,
-                CloseView,
-                CloseQuery,
-            ),
-            reads(
-                "features",
+                self._get_candles, CandleWindow, CandleQuery),
+            reads("close", "Why, and why not: features, answer and the first unmet condition of one close.",
+                self._get_close, CloseView, CloseQuery),
+            reads("features",
                 "Lines of the features that the strategy names, as finely as a window is drawn.",
-                self._get_features,
-                LineWindow,
-                LineQuery,
-            ),
-            reads(
-                "structure",
-                "Market structure of a window: what formed, became known and ended.",
-                self._get_structure,
-                StructureWindow,
-                StructureQuery,
-            ),
+                self._get_features, LineWindow, LineQuery),
+            reads("structure", "Market structure of a window: what formed, became known and ended.",
+                self._get_structure, StructureWindow, StructureQuery),
             *self._routes_of_account(),
-            *(
-                reads(each.name, each.summary, self._lists(each), each.answer, each.query)
-                for each in LISTINGS
-            ),
-            Route(
-                "GET",
-                STREAM,
-                "A snapshot, then numbered deltas (websocket).",
-                self.stream.handle,
-                query=StreamQuery,
-                refusals=(400, 401, 403, 426, 429, 503),
-                label=LABEL,
-                is_stream=True,
-            ),
-        )
+            *(reads(each.name, each.summary, self._lists(each), each.answer, each.query) for each in LISTINGS),
+            Route("GET", STREAM, "A snapshot, then numbered deltas (websocket).", self.stream.handle,
+                query=StreamQuery, refusals=(400, 401, 403, 426, 429, 503), label=LABEL, is_stream=True),
+        )  # fmt: skip
 
     def _routes_of_account(self) -> tuple[Route, ...]:
         """Return the routes that measure the account as a whole."""
         return (
             reads("equity", "The curve of the account.", self._get_equity, EquityCurve, SpanQuery),
-            reads(
-                "calibration",
-                "What the models in force said against what came.",
-                self._get_calibration,
-                CalibrationView,
-            ),
-            reads(
-                "shadow",
-                "What trained models would have earned, whether they trade or not.",
-                self._get_shadow,
-                ShadowView,
-            ),
+            reads("calibration", "What the models in force said against what came.", self._get_calibration,
+                CalibrationView),
+            reads("shadow", "What trained models would have earned, whether they trade or not.",
+                self._get_shadow, ShadowView),
             reads("positions", "What is held, and what rests.", self._get_positions, Holdings),
-            reads(
-                "refusals", "Why nothing happened, with counts.", self._get_refusals, RefusalCounts, SpanQuery
-            ),
-            reads(
-                "statement",
-                "Every amount of the account in double entry, newest first.",
-                self._get_statement,
-                StatementPage,
-                StatementQuery,
-            ),
+            reads("refusals", "Why nothing happened, with counts.", self._get_refusals, RefusalCounts,
+                SpanQuery),
+            reads("statement", "Every amount of the account in double entry, newest first.",
+                self._get_statement, StatementPage, StatementQuery),
             reads("journal", "Where the journal stands.", self._get_journal, JournalPosition),
-        )
+        )  # fmt: skip
 
     def digest(self) -> str:
         """Return the digest of the account's decisions and fills so far."""
