@@ -11,12 +11,13 @@ import errno
 import gc
 import io
 import os
+import select
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
 if TYPE_CHECKING:
     import typer
@@ -201,6 +202,15 @@ def _open_streams() -> None:
         sys.stdout.reconfigure(errors="replace")
 
 
+def _is_unread(stream: TextIO | None) -> bool:
+    """Return whether nobody reads a stream any more."""
+    if stream is None:
+        return False
+    asked = select.poll()
+    asked.register(stream.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0))
+
+
 def _run() -> None:
     from papertape.daemon.commands.terminal import Terminal
     from papertape.engine.errors import PapertapeError
@@ -219,13 +229,13 @@ def _run() -> None:
     except AssertionError as error:
         error_console.print(f"papertape: an invariant is broken: {error!r}", markup=False)
         sys.exit(3)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
     except OSError as error:
         error_console.print(f"papertape: {_sentence(error)}", markup=False)
         sys.exit(1)
     except SystemExit as end:
+        # `| head` has read enough; the command framework calls that a failure, as it does any broken pipe.
+        if isinstance(end.__context__, BrokenPipeError) and _is_unread(sys.__stdout__):
+            sys.exit(0)
         # The command framework has turned the interrupt into its exit code and says nothing.
         if end.code == _INTERRUPTED:
             kept = _KEPT.get(given[0] if given else "", "nothing was written")

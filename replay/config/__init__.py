@@ -36,7 +36,7 @@ from papertape.engine.broker.ledger import DECIMALS
 from papertape.engine.candles import TIMEFRAMES
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.replay.config.cadence import cadence
-from papertape.replay.config.fields import utc_time
+from papertape.replay.config.fields import truths_for_numbers, utc_time
 from papertape.replay.config.learning import Drift, Learning
 from papertape.replay.config.limits import Account, LimitSettings, PortfolioSettings
 from papertape.replay.config.live import Backtests, Daemon, Live, Notifications
@@ -280,12 +280,17 @@ def load_config(path: Path | None = None, changes: Sequence[str] = ()) -> Config
 def make_config(values: Mapping[str, Any], where: str = "configuration") -> Config:
     """Return a checked configuration, or raise ConfigError with every fault, one a line."""
     try:
-        return Config.model_validate(values)
+        made = Config.model_validate(values)
     except ValidationError as error:
         lines = [
             _fault(fault["loc"], fault["type"], fault["msg"], fault["input"]) for fault in error.errors()
         ]
         raise ConfigError(f"{where}: " + f"\n{where}: ".join(lines)) from error
+    if truths := list(truths_for_numbers(values, made)):
+        raise ConfigError(
+            "\n".join(f"{where}: {path}: input should be a number, not true or false" for path in truths)
+        )
+    return made
 
 
 # What pydantic calls by the names of Python's types, as a TOML file has it.

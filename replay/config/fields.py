@@ -1,7 +1,7 @@
 """Fields that a section of the configuration and a dataclass have in common: written once, carried over by name; times."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
@@ -41,6 +41,20 @@ def shared(source: object, target: type[Any]) -> dict[str, Any]:
     """Return the values of a dataclass that another object has under the same names."""
     names = [entry.name for entry in fields(target)]
     return {name: getattr(source, name) for name in names if hasattr(source, name)}
+
+
+def truths_for_numbers(given: Any, made: Any, path: str = "") -> Iterator[str]:
+    """Yield the path of every number that was given as true or false, which count as 1 and 0: `risk_fraction = true`."""
+    if isinstance(given, bool):
+        if isinstance(made, int | float) and not isinstance(made, bool):
+            yield path
+    elif isinstance(given, Mapping):
+        for key, value in given.items():
+            part = made.get(key) if isinstance(made, Mapping) else getattr(made, str(key), None)
+            yield from truths_for_numbers(value, part, f"{path}.{key}" if path else str(key))
+    elif isinstance(given, list | tuple) and isinstance(made, list | tuple):
+        for place, (value, part) in enumerate(zip(given, made, strict=False)):
+            yield from truths_for_numbers(value, part, f"{path}.{place}")
 
 
 @contextlib.contextmanager

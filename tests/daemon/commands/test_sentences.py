@@ -186,6 +186,24 @@ def test_an_interrupt_while_a_command_is_loaded(module: str) -> None:
     assert done.returncode == 130
 
 
+def test_a_reader_that_has_read_enough_is_no_failure(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "papertape.daemon.cli", "config", "schema"],
+        cwd=tmp_path,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def wait_for_line(stream: Any, start: str) -> str:
     """Return the first line that starts so."""
     for line in stream:

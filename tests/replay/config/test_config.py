@@ -44,6 +44,16 @@ def test_every_fault_is_told_at_once_with_its_path_and_the_nearest_name() -> Non
             "data.funding.BTCUSDT=5",
             "data.funding.BTCUSDT: input should be the path of a file or folder, in quotes, not 5",
         ),
+        # As 1 it would be all of the equity.
+        (
+            "account.risk_fraction=true",
+            "^configuration: account.risk_fraction: input should be a number, not true",
+        ),
+        ("markets.A.leverage=true", "^configuration: markets.A.leverage: input should be a number, not true"),
+        (
+            "market.fee_tiers=[{volume=true, maker_fee_rate=0, taker_fee_rate=0}]",
+            "fee_tiers.0.volume: input should be a number, not true or false",
+        ),
     ],
 )
 def test_a_value_of_another_kind_is_told_as_toml_has_it(change: str, said: str) -> None:
