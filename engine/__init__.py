@@ -35,21 +35,9 @@ if TYPE_CHECKING:
     from papertape.engine.strategies.instructions import ClosedTrade, Fill, WorkingOrder
 
 __all__ = [
-    "ClosedTrade",
-    "ConfigError",
-    "DataError",
-    "Decision",
-    "Engine",
-    "EngineSpec",
-    "Fill",
-    "InvariantError",
-    "Market",
-    "PapertapeError",
-    "Settings",
-    "View",
-    "WorkingOrder",
-    "run",
-]
+    "ClosedTrade", "ConfigError", "DataError", "Decision", "Engine", "EngineSpec", "Fill", "InvariantError",
+    "Market", "PapertapeError", "Settings", "View", "WorkingOrder", "run",
+]  # fmt: skip
 
 _FROM = {
     "ClosedTrade": "strategies.instructions",

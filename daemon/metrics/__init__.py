@@ -145,17 +145,6 @@ class Metrics:
 
 
 __all__ = [
-    "CATALOGUE",
-    "PREFIX",
-    "AccountDay",
-    "DriftFigures",
-    "Metrics",
-    "ModelFacts",
-    "Restored",
-    "Scope",
-    "ShadowFigures",
-    "SymbolDrift",
-    "WindowScores",
-    "exposed_features",
-    "markdown",
-]
+    "CATALOGUE", "PREFIX", "AccountDay", "DriftFigures", "Metrics", "ModelFacts", "Restored", "Scope",
+    "ShadowFigures", "SymbolDrift", "WindowScores", "exposed_features", "markdown",
+]  # fmt: skip

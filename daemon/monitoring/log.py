@@ -17,16 +17,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 BLANK: Final = "[redacted]"
 _SECRET_KEYS: Final = (
-    "token",
-    "authorization",
-    "password",
-    "passphrase",
-    "secret",
-    "api_key",
-    "apikey",
-    "cookie",
-    "signature",
-)
+    "token", "authorization", "password", "passphrase", "secret", "api_key", "apikey", "cookie", "signature",
+)  # fmt: skip
 _META: Final = ("_record", "_from_structlog")  # structlog's own, taken out before a line is written
 _COUNTED: Final = {logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "critical"}
 

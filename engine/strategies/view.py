@@ -70,24 +70,9 @@ class View:
     """
 
     __slots__ = (
-        "_columns",
-        "_instructions",
-        "_look",
-        "_row",
-        "_working",
-        "cash",
-        "close",
-        "entry_price",
-        "equity",
-        "high",
-        "low",
-        "open",
-        "position",
-        "state",
-        "symbol",
-        "time_ms",
-        "volume",
-    )
+        "_columns", "_instructions", "_look", "_row", "_working", "cash", "close", "entry_price", "equity",
+        "high", "low", "open", "position", "state", "symbol", "time_ms", "volume",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -28,13 +28,5 @@ with warnings.catch_warnings():
 models = SimpleNamespace(common=_common, dashboard=_dashboard, heatmap=_heatmap, prometheus=_prometheus)
 
 __all__ = [
-    "bargauge",
-    "common",
-    "dashboard",
-    "heatmap",
-    "models",
-    "prometheus",
-    "stat",
-    "table",
-    "timeseries",
-]
+    "bargauge", "common", "dashboard", "heatmap", "models", "prometheus", "stat", "table", "timeseries",
+]  # fmt: skip

@@ -47,31 +47,10 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "FLAT",
-    "LONG",
-    "SHORT",
-    "Config",
-    "Decision",
-    "ModelStore",
-    "Store",
-    "Tape",
-    "backtest",
-    "fetch",
-    "hold_out",
-    "kernel",
-    "kernel_feature",
-    "learn_study",
-    "montecarlo",
-    "optimize",
-    "parameter",
-    "prove",
-    "study",
-    "sweep",
-    "table_feature",
-    "train",
-    "walkforward",
-    "windows",
-]
+    "FLAT", "LONG", "SHORT", "Config", "Decision", "ModelStore", "Store", "Tape", "backtest", "fetch",
+    "hold_out", "kernel", "kernel_feature", "learn_study", "montecarlo", "optimize", "parameter", "prove",
+    "study", "sweep", "table_feature", "train", "walkforward", "windows",
+]  # fmt: skip
 
 _FROM = {
     "FLAT": "engine.records",

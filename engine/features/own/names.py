@@ -12,17 +12,8 @@ from papertape.engine.features.own.objects import ObjectFeature
 from papertape.engine.features.table import FEATURES, is_built_in
 
 _TAKEN: Final = (
-    "model_probability",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "symbol",
-    "time_ms",
-    "position",
-    "state",
-)
+    "model_probability", "open", "high", "low", "close", "volume", "symbol", "time_ms", "position", "state",
+)  # fmt: skip
 
 
 def own_features(requests: Iterable[Any]) -> dict[str, OwnFeature]:

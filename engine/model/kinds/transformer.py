@@ -40,16 +40,9 @@ SIZES: Final = {"layers": 2, "heads": 4, "width": 32, "window": 64}
 POSITIVE: Final = ()
 _INNER: Final = 2  # times the width
 _OF_A_LAYER: Final = (
-    "attention_gain",
-    "attention_weights",
-    "distance_bias",
-    "mix_weights",
-    "inner_gain",
-    "inner_weights",
-    "inner_bias",
-    "outer_weights",
-    "outer_bias",
-)
+    "attention_gain", "attention_weights", "distance_bias", "mix_weights", "inner_gain", "inner_weights",
+    "inner_bias", "outer_weights", "outer_bias",
+)  # fmt: skip
 _SMALLEST: Final = 1e-6  # keeps norm finite where the stream is zero
 
 
