@@ -28,6 +28,7 @@ from papertape.replay.research.sweep.run import (
     processes,
     run_trials,
     trial_file,
+    untrusted_aside,
 )
 from papertape.replay.research.sweep.space import LIMIT, Space
 from papertape.replay.research.sweep.trial import TrialCall, TrialRow, TrialRunner
@@ -96,7 +97,7 @@ def run_optimize(
         header |= {"windows": bounds_ms, "prune": options.prune}
     folder = options.folder or folder_of("optimize", header)
     is_whole = False
-    with trial_file(folder, header, options.trials, options.shared) as file:
+    with trial_file(folder, header, options.trials, options.shared) as file, untrusted_aside(folder):
         books = Books(runner, "optimize")
         search = _OptimizeRun(runner, options, proposals, file, books, bounds_ms)
         with suppress(KeyboardInterrupt):

@@ -15,12 +15,12 @@ from papertape.replay.backtesting.run import replay
 from papertape.replay.backtesting.summary import performance_of
 from papertape.replay.config import Config
 from papertape.replay.research.shells.shared_file import SharedTrialFile
-from papertape.replay.research.surface.page import Layer, SurfaceSearch, write_surface
+from papertape.replay.research.surface.page import PAGE, Layer, SurfaceSearch, write_surface
 from papertape.replay.research.sweep.axes import Axis, code_in, files_in, with_changes
 from papertape.replay.research.sweep.books import Books
 from papertape.replay.research.sweep.hands import Hands, hands_of
 from papertape.replay.research.sweep.record import TrialFile
-from papertape.replay.research.sweep.result import Summary, SweepResult, sign_of, write_table
+from papertape.replay.research.sweep.result import TABLE, Summary, SweepResult, sign_of, write_table
 from papertape.replay.research.sweep.space import Space
 from papertape.replay.research.sweep.trial import TrialCall, TrialRow, TrialRunner
 from papertape.replay.research.sweep.workers import beside
@@ -94,6 +94,7 @@ def run_sweep(
 
     with (
         trial_file(folder, header, space.size, options.shared) as file,
+        untrusted_aside(folder),
         hands_of(workers, options.dask, runner, call, space.axes) as hands,
     ):
         books = Books(runner)
@@ -200,6 +201,23 @@ def run_trials(
                     add(TrialRow.of_line(line), line)
     finally:
         books.close()
+
+
+@contextmanager
+def untrusted_aside(folder: Path) -> Iterator[None]:
+    """Let a table and a page whose trials turned out wrong have other names, and say which; the error goes on."""
+    try:
+        yield
+    except InvariantError as error:
+        aside = []
+        for name in (TABLE, PAGE):
+            other = f"untrusted-{name}"
+            with suppress(FileNotFoundError):
+                (folder / name).replace(folder / other)
+                aside.append(other)
+        if not aside:
+            raise
+        raise InvariantError(f"{error}; what was written is called {', '.join(aside)} in {folder}") from error
 
 
 @contextmanager

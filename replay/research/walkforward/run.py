@@ -21,7 +21,7 @@ from papertape.replay.research.sweep.hands import hands_of
 from papertape.replay.research.sweep.parts import performance_between, span
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import Summary, sign_of, write_table
-from papertape.replay.research.sweep.run import folder_of, processes, run_trials, trial_file
+from papertape.replay.research.sweep.run import folder_of, processes, run_trials, trial_file, untrusted_aside
 from papertape.replay.research.sweep.space import Space
 from papertape.replay.research.sweep.trial import TrialRow, TrialRunner
 from papertape.replay.research.trials.identity import code_digest
@@ -106,7 +106,7 @@ def run_walkforward(
     folder = options.folder or folder_of("walkforward", header)
     workers = processes(options.workers)
     books = Books(runner, "walkforward")
-    with trial_file(folder, header, search.size, options.shared) as file:
+    with trial_file(folder, header, search.size, options.shared) as file, untrusted_aside(folder):
         summary = Summary(options.by, 1)
         is_whole = True
         try:

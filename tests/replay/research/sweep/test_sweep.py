@@ -219,8 +219,13 @@ def test_a_trial_that_is_not_its_replay_ends_the_sweep(
 
     monkeypatch.setattr(sweep_run.TrialRunner, "run", wrong)
 
-    with pytest.raises(InvariantError, match="none of these trials can be trusted"):
+    # The table is written while the check runs: it lay there like any other.
+    found = "none of these trials can be trusted; what was written is called untrusted-trials.parquet in .*a$"
+    with pytest.raises(InvariantError, match=found):
         cross(tmp_path / "a")
+    kept = {path.name for path in (tmp_path / "a").iterdir()}
+    assert "untrusted-trials.parquet" in kept
+    assert not kept & {"trials.parquet", "report.html"}
 
 
 @pytest.mark.parametrize(

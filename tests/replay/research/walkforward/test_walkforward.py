@@ -160,8 +160,10 @@ class TestLeaks:
             "_choice",
             lambda search, values, number, by: choice(search, values[:, ::-1], number, by),
         )
-        with pytest.raises(InvariantError, match="not those that its trials in sample choose"):
+        told = "not those that its trials in sample choose.* is called untrusted-trials.parquet"
+        with pytest.raises(InvariantError, match=told):
             walk(tmp_path / "a")
+        assert not (tmp_path / "a" / "trials.parquet").exists()
 
     def test_trials_that_look_into_the_gap(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         changes = walk_search.Search.changes
