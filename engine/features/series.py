@@ -193,7 +193,7 @@ class FeatureSeries:
         """
         Compute market structure and somebody's own features at what closed in the newest `advance`.
 
-        events  EVENT, a buffer; the first `written[0]` rows are new afterwards
+        events  EVENT, a buffer; the first `written[0]` rows are new afterwards; one row: nobody asks
         """
         self.written[0] = 0
         end, count = self.cursor[:2].tolist()
@@ -209,6 +209,8 @@ class FeatureSeries:
                 events,
                 self.written,
             )
+            # Of a full buffer nobody could tell what it had no room for.
+            assert len(events) == 1 or self.written[0] < len(events) - 1
         if self._own is not None:
             new = NewCandles(self.history, end - self.n_closed, end, count - self.n_closed)
             self.bad_values = self._own.update(new, self.out)

@@ -2,7 +2,8 @@
 How kernels say an event: into a buffer that belongs to the caller, never into the state.
 
 The last row of the buffer is scratch. A buffer of one row is that of a caller who did not ask for events: everything
-lands in the scratch row, and only the sequence goes on counting, so that it is the same for every caller.
+lands in the scratch row, and only the sequence goes on counting, so that it is the same for every caller. A buffer that was asked
+for is never full: whoever gives it sees to that, and to it that this is so.
 """
 
 from typing import Final
@@ -18,7 +19,6 @@ LOG: Final = record(
     ("known_ms", "i8"),
     ("length_ms", "i8"),
     ("atr", "f8"),  # short ATR of the candle before; NaN while it warms up
-    ("n_lost", "i8"),  # events for which a buffer that was asked for had no room
 )
 
 SILENT: Final = -1  # a scale whose events are not told
@@ -37,8 +37,6 @@ def say(
     if log.written < scratch:
         place = log.written
         log.written += 1
-    elif scratch > 0:
-        log.n_lost += 1
     event = events[place]
     event.sequence = log.sequence
     log.sequence += 1

@@ -11,7 +11,7 @@ from papertape.engine.features.smc.parameters import LONGEST_PIVOT, PARAMETERS, 
 from papertape.engine.features.smc.tracker import MARKET_STATE, step_market
 from papertape.engine.jit import Rows, copy_rows, join_rows, kernel, locked_rows
 
-# One candle says at most what all shelves hold: some 5,000 events when a crash ends everything at once.
+# One candle says at most what all shelves have left to tell, 7,716 events (`papertape.engine.features.matrix`), and what it begins.
 EVENTS_PER_CANDLE: Final = 8_192
 
 
@@ -70,6 +70,7 @@ class SmartMoney:
             first = step_candles(
                 self._state, candles, first, self._events, len(self._events) - EVENTS_PER_CANDLE - 1
             )
+            assert self._state[0].log.written < len(self._events) - 1
             parts.append(copy_rows(self._events[: self._state[0].log.written]))
         return join_rows(parts) if parts else copy_rows(self._events[:0])
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from papertape.engine.core import Engine
+from papertape.engine.features import matrix
+from papertape.engine.features.matrix import FeatureMatrix
 from papertape.engine.features.smc import EVENT, SmartMoney
 from papertape.engine.features.smc.columns import COLUMNS
 from papertape.engine.jit import Rows
@@ -99,3 +101,22 @@ def test_columns_of_another_timeframe_stand_beside_those_of_this_one() -> None:
         *(f"smc_{column}" for column in COLUMNS),
         *(f"smc_{column}@4h" for column in COLUMNS),
     ]
+
+
+def test_a_buffer_without_room_for_all_that_is_told_is_a_broken_promise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What found no room was counted, and nobody read the count."""
+    rows = random_candles(600, 3, "1h")
+    told = FeatureMatrix(("AAA",), "1h", "1h", ("smc",), True)
+    told.advance(rows, len(rows))
+    n = len(told.take_events())
+    assert n > 500
+
+    monkeypatch.setattr(matrix, "_EVENTS_A_CANDLE", 0)
+    monkeypatch.setattr(
+        matrix, "_EVENTS_OF_SHELVES", n + 1
+    )  # all of it and the row that is scratch: it is full
+    full = FeatureMatrix(("AAA",), "1h", "1h", ("smc",), True)
+    with pytest.raises(AssertionError):
+        full.advance(rows, len(rows))
