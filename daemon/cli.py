@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
 if TYPE_CHECKING:
     import typer
@@ -76,6 +76,11 @@ COMMANDS: Final = {
     "config": "configuration:config_app",
     "journal": "journal:journal_app",
 }
+
+# What runs an engine, and so needs machine code.
+_COMPILES: Final = COMMANDS.keys() - {
+    "top", "statement", "doctor", "sim", "trials", "ctl", "tape", "models", "config", "journal",
+}  # fmt: skip
 
 
 def make_app(names: Iterable[str] = COMMANDS) -> "typer.Typer":
@@ -211,6 +216,23 @@ def _is_unread(stream: TextIO | None) -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0))
 
 
+def _unkept(words: Sequence[str]) -> str:
+    """Return a sentence where a command makes machine code that cannot be kept; otherwise nothing."""
+    if not words or words[0] not in _COMPILES or "--help" in words:
+        return ""
+    import numba
+
+    from papertape.engine.jit.cache import cache_directory, can_store
+
+    config: Any = numba.config
+    if config.DISABLE_JIT or can_store():
+        return ""
+    return (
+        f"machine code cannot be kept in {cache_directory().parent}, so every start compiles for some 15 s: set "
+        "PAPERTAPE_CACHE_DIR to a folder that can be written"
+    )
+
+
 def _run() -> None:
     from papertape.daemon.commands.terminal import Terminal
     from papertape.engine.errors import PapertapeError
@@ -222,7 +244,10 @@ def _run() -> None:
         sys.path.append(str(Path.cwd()))
     given = sys.argv[1:] or os.environ.get(_COMPLETED, "").split()[1:]
     try:
-        _loaded(given)()
+        command = _loaded(given)
+        if told := _unkept(sys.argv[1:]):
+            error_console.print(f"papertape: {told}", markup=False)
+        command()
     except PapertapeError as error:
         error_console.print(f"papertape: {error}", markup=False)
         sys.exit(error.exit_code)

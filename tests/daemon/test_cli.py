@@ -75,6 +75,30 @@ print(*{"pandas", "pyarrow"} & set(sys.modules))
     assert done.stdout == "\n\n"
 
 
+@pytest.mark.parametrize(("command", "told"), [("replay", 1), ("config check", 0)])
+def test_where_machine_code_cannot_be_kept_a_command_that_compiles_says_so_once(
+    tmp_path: Path, command: str, told: int
+) -> None:
+    """Every start compiled for a minute, and only `doctor` said why."""
+    place = tmp_path / "file"
+    place.touch()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "papertape.daemon.cli", *command.split(), "none.toml", "--json"],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"PAPERTAPE_CACHE_DIR": str(place)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    first = f"papertape: machine code cannot be kept in {place}/papertape, so every start compiles"
+    assert done.stderr.count(first) == done.stderr.count("PAPERTAPE_CACHE_DIR") == told
+    assert len(done.stderr.splitlines()) == 1 + told
+
+
 def test_output_that_goes_nowhere_is_no_fault() -> None:
     done = subprocess.run(
         ["/bin/sh", "-c", 'exec "$0" -m papertape.daemon.cli tape list >&- <&-', sys.executable],
