@@ -32,8 +32,10 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import register_pass
+from numba.core.dispatcher import Dispatcher
 from numba.core.funcdesc import default_mangler
 from numba.core.registry import CPUDispatcher
+from numba.core.serialize import dumps
 from numba.core.typed_passes import NativeLowering
 
 from papertape.engine.jit.cache import KernelTurn, numba_keeps_in, place_in_engine
@@ -270,8 +272,14 @@ class _Stored(FunctionCache):
 
         numba by itself would go on with what a kernel calls in other files as that was before an edit. Kernels that one line
         makes, with other values in a closure each, have one index: so this is no part of the state of the file.
+
+        Of a closure that holds a kernel numba's own key is another in each process; the definition says what such a kernel does.
         """
-        return (*super()._index_key(signature, codegen), self._definition)
+        cells = [cell.cell_contents for cell in self._py_func.__closure__ or ()]
+        if not any(isinstance(each, Dispatcher) for each in cells):
+            return (*super()._index_key(signature, codegen), self._definition)
+        others = dumps(tuple(each for each in cells if not isinstance(each, Dispatcher)))
+        return (signature, codegen.magic_tuple(), hashlib.sha256(others).hexdigest(), self._definition)
 
     def _found(self, signature: Any, target_context: Any) -> Any:
         with self._guard_against_spurious_io_errors():

@@ -401,6 +401,38 @@ def test_kernels_that_one_line_makes_are_all_found_on_disk(
     assert answers_and_hits(made) == [(10.0, 0), (15.0, 0), (10.0, 1), (15.0, 1)]
 
 
+def stored_with_a_kernel_in_closure(called: Any, factor: float) -> Any:
+    from papertape.engine.jit.dispatch import Kernel
+
+    def scaled(value: float) -> float:
+        return factor * called(value)  # type: ignore[no-any-return]
+
+    stored = Kernel(scaled)
+    stored.enable_caching()
+    return stored
+
+
+@needs_dispatch
+def test_a_kernel_with_another_in_its_closure_is_found_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each process compiled it again and left one more file: numba's name for the other one is new each time."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    pairs = (
+        (twofold, 1.0),
+        (threefold, 1.0),
+        (twofold, 10.0),
+        (twofold, 1.0),
+        (threefold, 1.0),
+        (twofold, 10.0),
+    )
+    made = (stored_with_a_kernel_in_closure(compiled(called), factor) for called, factor in pairs)
+
+    found = [(10.0, 0), (15.0, 0), (100.0, 0), (10.0, 1), (15.0, 1), (100.0, 1)]
+    assert answers_and_hits(made) == found
+    assert len(list(tmp_path.glob("*/*.nbc"))) == 3
+
+
 @pytest.mark.parametrize("named", [{}, {"__name__": "module_that_was_here_once"}])
 def test_code_that_belongs_to_no_module_is_a_kernel(
     monkeypatch: pytest.MonkeyPatch, named: dict[str, Any]
