@@ -192,21 +192,22 @@ class DeltaFeed:
             for request in step.wanted:
                 tasks.create_task(self._ask(request))
             await self._emit(step)
-            self._settle()
-            self.stats.waiting_ms = self._table.waiting(self.venue.now_ms())
-            self._alarms.look(self.venue.now_ms())
+            now_ms = self.venue.now_ms()
+            self._settle(now_ms)
+            self.stats.waiting_ms = self._table.waiting(now_ms)
+            self._alarms.look(now_ms)
             self._tell_halt(Cause.CLOCK, "", is_on=self.venue.is_skewed)
             due_ms = self._table.next_deadline_ms()
-            rest_s = TURN_S if due_ms is None else (due_ms - self.venue.now_ms()) / 1000.0
+            rest_s = TURN_S if due_ms is None else (due_ms - now_ms) / 1000.0
             try:
                 async with self._clock.timeout(min(max(rest_s, 0.001), TURN_S)):
                     await self._wake.wait()
             except TimeoutError:
                 continue
 
-    def _settle(self) -> None:
+    def _settle(self, now_ms: int) -> None:
         """Tell of funding that was charged."""
-        for settlement in self.fundings.settle(self.venue.now_ms()):
+        for settlement in self.fundings.settle(now_ms):
             self.settlements.append(settlement)
             if settlement.rate_fraction is None:
                 self._tell(NoticeKind.GAP, settlement.symbol, "funding rate unknown")

@@ -91,3 +91,27 @@ class Seen:
     is_derived: bool  # its sender did not say which candle it is
     traded_ms: int | None  # when it was first seen to have traded
     heard_ms: int  # newest time of any of its states: the venue's stamp, or else that of receipt
+
+
+def derive_open_ms(
+    bar: Bar, published_us: int, length_ms: int, shown: dict[int, Seen], kept: dict[int, FinalCandle]
+) -> int:
+    """
+    Return the candle that a frame without one belongs to, by those that were shown and the last final ones.
+
+    The last frame of a candle may be stamped after its end: one that continues the candle before and contradicts
+    the one that its stamp names belongs to the former. A candle that has not traded is continued by anything, so
+    it claims nothing; but a frame that repeats the last candle that has traded, minutes without a trade ago, is
+    that candle's last one, held up until something else was sent.
+    """
+    open_ms = published_us // 1000 // length_ms * length_ms
+    current = shown.get(open_ms)
+    if current is not None and current.bar.has_traded and current.bar.may_become(bar):
+        return open_ms
+    before = shown.get(open_ms - length_ms)
+    if before is not None and before.bar.has_traded:
+        return open_ms - length_ms if before.bar.may_become(bar) else open_ms
+    traded = [ms for ms, final in kept.items() if ms < open_ms and final.bar.has_traded]
+    if not traded or any(traded[-1] < ms < open_ms and seen.bar.has_traded for ms, seen in shown.items()):
+        return open_ms
+    return traded[-1] if kept[traded[-1]].bar.equals(bar) else open_ms

@@ -96,11 +96,11 @@ class Finality:
 
     def _be_patient(self, since_ms: int | None, symbol: str | None) -> None:
         for state in self._states.values() if symbol is None else [self._states[symbol]]:
-            state.patient_since_ms = since_ms
+            state.be_patient(since_ms)
 
     def lose(self, symbol: str, from_ms: int | None) -> None:
         """Let candles of a symbol that open at `from_ms` or later be absent without asking; None: it is back."""
-        self._states[symbol].gone_ms = from_ms
+        self._states[symbol].lose(from_ms)
 
     def see(self, symbol: str, bar: Bar, published_us: int, now_ms: int) -> None:
         """
@@ -141,7 +141,7 @@ class Finality:
     def next_deadline_ms(self) -> int | None:
         """Return the time of the next thing that `advance` would do if nothing else happens; None: nothing."""
         times = [state.next_ask_ms for state in self._states.values() if state.next_ms]
-        decisions = [state.decide_at_ms() for state in self._behind()]
+        decisions = [state.decide_at_ms for state in self._behind()]
         if None not in decisions:
             times.append(max((ms for ms in decisions if ms is not None), default=None))
         return min((ms for ms in times if ms is not None), default=None)
@@ -183,5 +183,5 @@ class Finality:
             self._notices.append(Notice(NoticeKind.CLOCK, now_ms, value=moved_ms, detail="jump"))
             for state in self._states.values():
                 if state.patient_since_ms is not None:
-                    state.patient_since_ms = now_ms  # what was due meanwhile gets its full time
+                    state.be_patient(now_ms)  # what was due meanwhile gets its full time
         self._now_ms = now_ms

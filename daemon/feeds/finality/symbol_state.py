@@ -1,9 +1,10 @@
 """One symbol's row of the finality table: what was seen, what is asked, what comes next. See `finality.py`."""
 
 from collections import Counter
+from functools import cached_property
 
 from papertape.daemon.feeds.answers import REACH_BARS, HistoryAnswer
-from papertape.daemon.feeds.finality.bars import Bar, FinalCandle, HistoryRequest, Seen
+from papertape.daemon.feeds.finality.bars import Bar, FinalCandle, HistoryRequest, Seen, derive_open_ms
 from papertape.daemon.feeds.finality.rules import (
     HEARD_MS,
     NEWS_MS,
@@ -35,6 +36,9 @@ class SymbolState:
 
     `decide` is for the best that is known: the table calls it when every symbol of the instant `can_decide`, for until
     then something better may come.
+
+    The times of the next question and of the decision are remembered, as tables are asked every second and at every
+    answer: whatever changes what they come from calls `_forget_times`.
     """
 
     def __init__(
@@ -66,6 +70,21 @@ class SymbolState:
         self._seen = {ms: seen for ms, seen in self._seen.items() if ms > after_ms}
         self._answer, self._asked_ms, self._ready_ms, self._in_flight = None, 0, 0, None
         self._kept.clear()
+        self._forget_times()
+
+    def be_patient(self, since_ms: int | None) -> None:
+        """Let deadline and grace count from a time on at the earliest; None: they stand still."""
+        self.patient_since_ms = since_ms
+        self._forget_times()
+
+    def lose(self, from_ms: int | None) -> None:
+        """Let there be no candles that open at `from_ms` or later; None: there are."""
+        self.gone_ms = from_ms
+        self._forget_times()
+
+    def _forget_times(self) -> None:
+        for name in ("next_ask_ms", "decide_at_ms"):
+            self.__dict__.pop(name, None)
 
     def take(self) -> list[FinalCandle]:
         """Return what became final since the last call."""
@@ -74,9 +93,12 @@ class SymbolState:
 
     def see(self, bar: Bar, published_us: int, now_ms: int) -> None:
         """Take one state of a candle."""
+        self._forget_times()
         is_derived = not bar.open_ms
         if is_derived:
-            bar = bar._replace(open_ms=self._derive_open_ms(bar, published_us))
+            bar = bar._replace(
+                open_ms=derive_open_ms(bar, published_us, self.rules.length_ms, self._seen, self._kept)
+            )
         if bar.open_ms < self.next_ms:
             self._see_late(bar, now_ms)
             return
@@ -97,30 +119,6 @@ class SymbolState:
         else:
             self.counts["duplicate" if bar == seen.bar else "out_of_order"] += 1
 
-    def _derive_open_ms(self, bar: Bar, published_us: int) -> int:
-        """
-        Return the candle that a frame without one belongs to.
-
-        The last frame of a candle may be stamped after its end: one that continues the candle before and contradicts
-        the one that its stamp names belongs to the former. A candle that has not traded is continued by anything, so
-        it claims nothing; but a frame that repeats the last candle that has traded, minutes without a trade ago, is
-        that candle's last one, held up until something else was sent.
-        """
-        length_ms = self.rules.length_ms
-        open_ms = published_us // 1000 // length_ms * length_ms
-        current = self._seen.get(open_ms)
-        if current is not None and current.bar.has_traded and current.bar.may_become(bar):
-            return open_ms
-        before = self._seen.get(open_ms - length_ms)
-        if before is not None and before.bar.has_traded:
-            return open_ms - length_ms if before.bar.may_become(bar) else open_ms
-        traded = [ms for ms, final in self._kept.items() if ms < open_ms and final.bar.has_traded]
-        if not traded or any(
-            traded[-1] < ms < open_ms and seen.bar.has_traded for ms, seen in self._seen.items()
-        ):
-            return open_ms
-        return traded[-1] if self._kept[traded[-1]].bar.equals(bar) else open_ms
-
     def _see_late(self, bar: Bar, now_ms: int) -> None:
         """Take a state of a candle that is final: it changes nothing, and is news only if it knows more."""
         self.counts["late"] += 1
@@ -130,6 +128,7 @@ class SymbolState:
 
     def fail(self, request: HistoryRequest) -> None:
         """Take note that a request has no answer."""
+        self._forget_times()
         if request is self._in_flight:
             self._in_flight = None
 
@@ -137,6 +136,7 @@ class SymbolState:
         self, request: HistoryRequest, bars: list[Bar], now_ms: int, left_ms: int | None = None
     ) -> None:
         """Take the history's candles, asked for at `left_ms` if that was later; make final what they prove."""
+        self._forget_times()
         if request is self._in_flight:
             self._in_flight = None
         if left_ms is not None and left_ms > request.asked_ms:
@@ -243,6 +243,7 @@ class SymbolState:
         seen = self._seen.get(after_ms)
         if seen is not None and seen.is_derived and seen.bar.equals(row):
             del self._seen[after_ms]
+            self.__dict__.pop("next_ask_ms", None)
 
     def _compare_finals(self, answer: HistoryAnswer, now_ms: int) -> None:
         """Tell what the history has changed since it was emitted; padding and what it still lacks is no change."""
@@ -264,26 +265,28 @@ class SymbolState:
 
     def ask(self, now_ms: int) -> HistoryRequest | None:
         """Return what to ask the history now."""
-        if self._in_flight is not None or now_ms < self._ask_at_ms or self.is_gone:
+        if self.next_ask_ms is None or now_ms < self.next_ask_ms:
             return None
         self._tell_gap(now_ms)
+        self._forget_times()
         self._asked_ms = now_ms
         self._in_flight = self._make_request(now_ms)
         self._asked_last_ms = self._in_flight.last_ms
         return self._in_flight
 
-    @property
+    @cached_property
     def next_ask_ms(self) -> int | None:
         """Return when there is something to ask; None while an answer is awaited."""
         return self._ask_at_ms if self._in_flight is None and not self.is_gone else None
 
     def can_decide(self, now_ms: int) -> bool:
         """Return whether the next candle can be decided without further proof."""
-        due_ms = self.decide_at_ms()
+        due_ms = self.decide_at_ms
         is_ready = due_ms is not None and due_ms <= now_ms
         self._ready_ms = (self._ready_ms or now_ms) if is_ready else 0
         return is_ready
 
+    @cached_property
     def decide_at_ms(self) -> int | None:
         """Return since when, or from when on, that is so; None: it depends on an answer."""
         return 0 if self._judge() is not None else self._due_ms()
@@ -360,6 +363,7 @@ class SymbolState:
 
     def _finish(self, choice: Choice, ready_ms: int, now_ms: int) -> None:
         """Make the next candle final; an absent one is flat at the last close, nothing before there was a price."""
+        self._forget_times()
         bar, flag_bits = choice.bar, FLAG_ABSENT
         if choice.conflict is not None:
             self._tell(NoticeKind.CONFLICT, now_ms, choice.change, choice.conflict)
