@@ -163,7 +163,6 @@ COVERED_BY = {
     "daemon/doctor/": "tests/daemon/doctor/test_examine.py",
     "daemon/feeds/": "tests/daemon/feeds/delta/test_feed.py",
     "daemon/feeds/ccxt/": "tests/daemon/feeds/ccxt/test_feed.py",
-    "daemon/feeds/finality/": "tests/daemon/feeds/finality/test_finality.py",
     "daemon/journal/crash_points.py": "tests/daemon/test_crashes.py",
     "daemon/learning/": "tests/daemon/learning/test_retraining.py",
     "daemon/metrics/": "tests/daemon/metrics/test_catalogue.py",
