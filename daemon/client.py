@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from pydantic import BaseModel, ValidationError
 
 from papertape.daemon.backtests.answers import (
+    PIECE_BYTES,
     BacktestChoices,
     BacktestComparison,
     BacktestJob,
@@ -26,8 +27,8 @@ from papertape.daemon.backtests.answers import (
     BacktestResult,
     ResultFile,
 )
-from papertape.daemon.backtests.results import PIECE_BYTES
 from papertape.daemon.monitoring.api.answers import (
+    MOST_ROWS,
     CalibrationView,
     CandleWindow,
     CloseView,
@@ -41,10 +42,8 @@ from papertape.daemon.monitoring.api.answers import (
     StatementPage,
     StructureWindow,
 )
-from papertape.daemon.monitoring.api.listings import LISTINGS, MOST_ROWS
 from papertape.daemon.monitoring.peers.answers import Peers
-from papertape.daemon.monitoring.routes import KEY_HEADER
-from papertape.daemon.monitoring.schemas import CommandDone, CommandName, CommandRequest, Status
+from papertape.daemon.monitoring.schemas import KEY_HEADER, CommandDone, CommandName, CommandRequest, Status
 from papertape.engine.errors import ConfigError, DataError, did_you_mean
 
 TIMEOUT_S: Final = 20.0
@@ -151,6 +150,8 @@ class Client:
         limit  of them all; None: every row
         query  symbol, from_ms, to_ms
         """
+        from papertape.daemon.monitoring.api.listings import LISTINGS  # the server's, with all that it loads
+
         names = [each.name for each in LISTINGS]
         if listing not in names:
             raise ConfigError(f"no table {listing!r}{did_you_mean(listing, names)}")

@@ -1,9 +1,11 @@
 """Backtests as the API tells them. Times are ms since the epoch, UTC; money is quote; rates are fractions."""
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+PIECE_BYTES: Final = 250_000  # of a file in one answer
 
 
 class _Told(BaseModel):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from papertape.daemon.backtests.answers import (
+    PIECE_BYTES,
     BacktestJob,
     BacktestResult,
     FileSize,
@@ -18,7 +19,6 @@ from papertape.daemon.backtests.curves import Curve
 from papertape.engine.errors import DataError
 from papertape.replay.report.data import curve_points, curve_values
 
-PIECE_BYTES: Final = 250_000  # of a file in one answer
 _STRETCHES: Final = 500
 _MOST_DOUBTS: Final = 50
 _MOST_TAPES: Final = 100

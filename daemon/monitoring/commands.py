@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import structlog
 
 from papertape.daemon.journal import Work
-from papertape.daemon.monitoring.routes import KEY_HEADER, Refused
-from papertape.daemon.monitoring.schemas import CommandDone, CommandName, CommandRequest
+from papertape.daemon.monitoring.routes import Refused
+from papertape.daemon.monitoring.schemas import KEY_HEADER, CommandDone, CommandName, CommandRequest
 from papertape.daemon.runtime.command_keys import keep_answer, kept_answer
 from papertape.daemon.runtime.daemon import RunningDaemon
 from papertape.engine.events import Action

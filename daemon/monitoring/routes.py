@@ -17,11 +17,10 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from papertape.daemon.monitoring.schemas import Problem
+from papertape.daemon.monitoring.schemas import KEY_HEADER, Problem
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-KEY_HEADER: Final = "Idempotency-Key"
 LONGEST_KEY: Final = 128
 READ_S: Final = 5.0
 PROBLEM_MEDIA: Final = "application/problem+json"

@@ -1,9 +1,11 @@
 """Requests and answers of the local API. Times are ms since the epoch, UTC; money is quote; rates are fractions."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+KEY_HEADER: Final = "Idempotency-Key"
 
 
 class _Model(BaseModel):

@@ -1,8 +1,12 @@
 """Answers of `/api/v1` that are no page of a table. Times are ms since the epoch, UTC; money is quote; rates are fractions."""
 
+from typing import Final
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from papertape.daemon.monitoring.schemas import OrderState, PositionState
+
+MOST_ROWS: Final = 500  # of one page of a table
 
 
 class _Answer(BaseModel):

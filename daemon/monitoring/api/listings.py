@@ -16,11 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.closes import SCORES
 from papertape.daemon.journal.tables import TABLES
+from papertape.daemon.monitoring.api.answers import MOST_ROWS
 from papertape.daemon.monitoring.api.columns import TARGETS, Column, detail, report_columns
 from papertape.daemon.monitoring.routes import Refused
 from papertape.engine.records import MARKET_FIGURES
 
-MOST_ROWS: Final = 500
 MOST_BYTES: Final = 250_000  # of one answer; 256 kB with what stands around its rows
 _DICT: Final = dict[str, Any]
 
@@ -260,4 +260,4 @@ def _key(listing: TableListing, cursor: str) -> list[Any]:
     return list(key)
 
 
-__all__ = ["LISTINGS", "MOST_BYTES", "MOST_ROWS", "ListingQuery", "TableListing", "page", "shown"]
+__all__ = ["LISTINGS", "MOST_BYTES", "ListingQuery", "TableListing", "page", "shown"]

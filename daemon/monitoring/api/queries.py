@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from papertape.daemon.monitoring.api.listings import MOST_ROWS
+from papertape.daemon.monitoring.api.answers import MOST_ROWS
 from papertape.daemon.monitoring.routes import Handler, Refused, Route
 from papertape.daemon.monitoring.windows.candles import MOST_CANDLES
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import journal_statement
-from papertape.daemon.monitoring.api.answers import StatementPage
-from papertape.daemon.monitoring.api.listings import MOST_BYTES, MOST_ROWS
+from papertape.daemon.monitoring.api.answers import MOST_ROWS, StatementPage
+from papertape.daemon.monitoring.api.listings import MOST_BYTES
 from papertape.daemon.monitoring.api.queries import StatementQuery
 from papertape.daemon.monitoring.api.reader import Kept
 from papertape.engine.performance.statement import Booked

@@ -16,7 +16,8 @@ from papertape.daemon.journal import Journal
 from papertape.daemon.metrics import Metrics, Scope
 from papertape.daemon.monitoring import server as server_module
 from papertape.daemon.monitoring.access import RateLimit, is_same_origin
-from papertape.daemon.monitoring.api.listings import LISTINGS, MOST_ROWS
+from papertape.daemon.monitoring.api.answers import MOST_ROWS
+from papertape.daemon.monitoring.api.listings import LISTINGS
 from papertape.daemon.monitoring.api.routes import Api
 from papertape.daemon.monitoring.schemas import CommandDone, CommandName, CommandRequest, Problem
 from papertape.daemon.monitoring.server import Server, Views

@@ -11,9 +11,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from papertape.daemon.backtests.answers import BacktestComparison, BacktestJob, BacktestResult, BacktestState
+from papertape.daemon.backtests.answers import (
+    PIECE_BYTES,
+    BacktestComparison,
+    BacktestJob,
+    BacktestResult,
+    BacktestState,
+)
 from papertape.daemon.backtests.jobs import JobFolder, KeptJob
-from papertape.daemon.backtests.results import PIECE_BYTES
 from papertape.daemon.backtests.service import BacktestService
 from papertape.daemon.metrics import Metrics, Scope
 from papertape.daemon.monitoring.api.routes import Api
