@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from llvmlite.binding import parse_bitcode
+from llvmlite.binding import Linkage, parse_bitcode
 from numba.core import config, types
 from numba.core.caching import (
     CompileResultCacheImpl,
@@ -99,6 +99,17 @@ class _EntryLibrary(JITCodeLibrary):
             for library in _reached(self, {})
         ]
         super().finalize()
+
+    def _optimize_final_module(self) -> None:
+        """
+        Optimise an entry with its parts.
+
+        Nobody else calls those, so arguments that none of them reads are not handed over: most of an array's words.
+        """
+        for function in self._final_module.functions:
+            if function.linkage == Linkage.linkonce_odr:
+                function.linkage = Linkage.internal
+        super()._optimize_final_module()
 
 
 def _reached(library: Any, found: dict[Any, None]) -> dict[Any, None]:

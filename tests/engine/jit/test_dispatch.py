@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 import pytest
+from llvmlite.binding import Linkage
 from numba.core.bytecode import FunctionIdentity
 from numba.core.compiler_lock import global_compiler_lock
 
@@ -165,6 +166,18 @@ def test_code_of_one_process_is_not_taken_for_that_of_another(monkeypatch: pytes
         found = compiled(thrice(compiled(mixed)))(values)
 
         assert found == thrice(mixed)(values)
+
+
+@needs_dispatch
+def test_what_a_part_does_not_read_of_an_array_is_not_handed_to_it() -> None:
+    entry = compiled(thrice(compiled(mixed_by(2))))
+    entry(np.array([0.5, 1.5, 4.0]))
+
+    (made,) = entry.overloads.values()
+    (part,) = (each for each in made.library.get_defined_functions() if each.linkage == Linkage.internal)
+
+    # A call has where its result and its error go, an array of seven words, and n; two of the seven are read.
+    assert len(list(part.arguments)) <= 2 + 2 + 1
 
 
 def test_a_kernel_that_was_a_part_can_be_called_from_python_too() -> None:
