@@ -82,6 +82,7 @@ def fork() -> int:
 
 def _begin(parent: int) -> None:
     """Make a process that was just forked one that its parent interrupts and that ends with it."""
+    gc.freeze()  # what it has of its parent is no garbage of its own, and to ask of each object copies the memory that both share
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ[PARENT] = str(parent)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from papertape.replay.runtime.process import PARENT, child_environment, command_of, how_it_ended, main
+from papertape.replay.runtime.process import PARENT, child_environment, command_of, fork, how_it_ended, main
 
 CHILDREN = (
     "papertape.replay.learning.jobs.worker",
@@ -82,3 +82,16 @@ def test_a_worker_is_loaded_without_a_look_for_garbage(
 
 def test_a_worker_s_command_lacks_the_folder_alone() -> None:
     assert command_of("a.worker")[-2:] == ("papertape.replay.runtime.process", "a.worker")
+
+
+def test_a_fork_looks_for_no_garbage_in_what_it_has_of_its_parent() -> None:
+    kept = [[] for _ in range(1000)]
+    ours, theirs = os.pipe()
+
+    child = fork()
+    if child == 0:
+        os.write(theirs, str(len(gc.get_objects())).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert int(os.read(ours, 20)) < len(kept) <= len(gc.get_objects())
