@@ -132,11 +132,14 @@ class ModelStore:
     def read(self, version: int) -> bytes:
         """Return the artefact of a version after every part of it was checked, or raise DataError."""
         path = self.path(version)
-        if not path.exists():
+        try:
+            data, record = read_model(path)
+        except DataError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
             known = ", ".join(str(number) for number in self.versions()[-5:])
             hint = f"the newest are {known}" if known else "it holds no model"
-            raise DataError(f"{self.folder}: there is no model {version}; {hint}")
-        data, record = read_model(path)
+            raise DataError(f"{self.folder}: there is no model {version}; {hint}") from None
         if record.version != version:
             raise DataError(f"{path}: its record says version {record.version}; the file was renamed")
         return data

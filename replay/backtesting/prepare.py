@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.events import Action, Command, NewModel
 from papertape.engine.jit import Rows
@@ -78,6 +79,13 @@ def prepared(
     told: list[Told] = [*market_changes(config, spec, first_ms_of(config, tapes)), *recorded.events()]
     told += [(ms, Command(Action(action), value)) for ms, action, value, _ in commands]
     return RunPlan(tapes, spec, cuts, models, learned, told, recorded)
+
+
+def refuse_unready(config: Config, tapes: Sequence[Tape], models: Sequence[tuple[int, bytes]] = ()) -> None:
+    """Raise ConfigError or DataError for what a run of these models could not begin with, and train none."""
+    engine = Engine(prepared(config, tapes, models=models).spec)
+    for _, event in model_events(models):
+        engine.step(event)
 
 
 def _learned(

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from papertape.engine.candles import DAY_MS
 from papertape.engine.errors import ConfigError, DataError
+from papertape.replay.backtesting.prepare import refuse_unready
 from papertape.replay.config import Config
 from papertape.replay.research.trials.entry import now_ms
 from papertape.replay.research.trials.identity import code_digest, configuration_digest
@@ -183,11 +184,12 @@ def admitted(
     models  those it is given in place of training its own: with others it is another configuration
 
     Raises DataError where it would read one without saying so or after another configuration, ConfigError where it says so
-    and there is none.
+    and there is none, and either for a replay that could not begin.
     """
     if not reads_holdout:
         Locks().refuse(config, tapes)
         return []
+    refuse_unready(config, tapes, models)  # a reading is put down once, and this replay could not begin
     with opened(is_writing=True) as ledger:
         found = [_read_by(ledger.notes(), config, tape) for tape in tapes]
         asked = [lock for lock in found if lock is not None]

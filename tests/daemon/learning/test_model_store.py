@@ -64,6 +64,12 @@ def test_empty_store_has_no_champion_and_is_not_made_by_looking(tmp_path: Path) 
     assert not (tmp_path / "none").exists()
 
 
+def test_a_file_that_the_system_does_not_give_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """Whether it was there was asked first, and that raises what is no DataError: permission denied, a name too long."""
+    with pytest.raises(DataError, match=r"v000001\.safetensors: cannot be read: File name too long"):
+        ModelStore(tmp_path / ("x" * 300)).read(1)
+
+
 def test_rollback_goes_back_through_the_champions(store: ModelStore) -> None:
     store.promote(3)
     store.promote(1)

@@ -15,6 +15,7 @@ from papertape.replay.backtesting.verify import verify
 from papertape.replay.config import make_config
 from papertape.replay.learning.by_hand import fit_from_tape
 from papertape.replay.learning.given import given_schedule
+from papertape.replay.research.trials.holdout import locked
 from papertape.replay.tapes.store import Store
 from papertape.replay.tapes.synthetic import synthesize
 from tests.support.helpers import START_MS
@@ -100,6 +101,22 @@ def test_what_is_held_out_is_read_with_one_model(early: bytes, late: bytes) -> N
     assert again.digest == first.digest
     with pytest.raises(DataError, match=r"they were read on .* and are read once"):
         backtest(tapes=[TAPE], models=[(at(1_200), late)], holdout=True, **QUIET)
+
+
+def test_a_replay_that_could_not_begin_has_read_nothing_held_out(early: bytes) -> None:
+    """The reading was put down before the engine had seen the model: after a wrong one the right one was refused."""
+    lock = hold_out("2020-02-21", TAPE)
+    older = fit_from_tape(TAPE.between(None, at(1_000) - 1), "2h", 1, ("log_return_1",))
+
+    with pytest.raises(DataError, match="trained on 2h candles, not on the strategy's 1h"):
+        backtest(tapes=[TAPE], models=[(at(1_000), older)], holdout=True, **QUIET)
+    with pytest.raises(ConfigError, match=r"signals\.use_ml: it is off, but there are models"):
+        backtest(tapes=[TAPE], models=[(at(1_000), early)], holdout=True, use_ml=False, **QUIET)
+
+    assert [each.reading for each in locked()] == [None]
+    backtest(tapes=[TAPE], models=[(at(1_000), early)], holdout=True, **QUIET)
+    (read,) = locked()
+    assert (read.sequence, read.reading is None) == (lock.sequence, False)
 
 
 def test_the_command_replays_a_version_or_a_file_as_python_does(
