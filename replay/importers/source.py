@@ -108,7 +108,12 @@ def _members(path: Path, data: bytes) -> list[FileSource]:
     """Return the files of a zip."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            infos = [info for info in archive.infolist() if not info.is_dir()]
+            # What macOS keeps of its own beside the files stands in a folder of that name.
+            infos = [
+                info
+                for info in archive.infolist()
+                if not (info.is_dir() or info.filename.startswith("__MACOSX/"))
+            ]
             _refuse_huge(path.name, sum(info.file_size for info in infos))
             found = [(info.filename, archive.read(info)) for info in infos]
     except (

@@ -3,6 +3,7 @@
 import re
 import zoneinfo
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,9 +111,20 @@ def in_zone(stamps: "DatetimeIndex", zone: str, name: str) -> "DatetimeIndex":
     """Return times of a zone as UTC; DataError for what that zone's clocks never showed, or showed twice unclearly."""
     if stamps.tz is not None:
         raise DataError(f"{name}: the times name their zone themselves; leave --time-zone out")
-    if zone not in zoneinfo.available_timezones():
-        raise DataError(f"--time-zone {zone!r}: unknown{did_you_mean(zone, zoneinfo.available_timezones())}")
+    known = zoneinfo.available_timezones()
+    if zone not in known:
+        near = (
+            did_you_mean(zone, known)
+            if get_close_matches(zone, known, 1)
+            else "; write one like Europe/Berlin"
+        )
+        raise DataError(f"--time-zone {zone!r}: unknown{near}")
     try:
         return stamps.tz_localize(zone, ambiguous="infer", nonexistent="raise").tz_convert("UTC")
     except ValueError as error:  # of its two kinds one is a subclass here, the other one elsewhere
-        raise DataError(f"{name}: not times of {zone}: {str(error).splitlines()[0]}") from error
+        said = (
+            str(error).splitlines()[0].partition(" Try using ")[0].rstrip(".")
+        )  # pandas's options are none here
+        raise DataError(
+            f"{name}: not times of {zone}: {said}; if they are UTC, leave --time-zone out"
+        ) from error

@@ -104,6 +104,13 @@ def test_binance_without_any_sign_of_its_market_asks_for_the_venue(tmp_path: Pat
     assert import_tape(path, Options(venue="binance-usdm")).tape.kind == "linear"
 
 
+def test_what_macos_puts_into_a_zip_is_no_file_of_candles(tmp_path: Path) -> None:
+    name = "BTCUSDT-1h-2023-01.csv"
+    path = put_zip(tmp_path, "x.zip", **{name: binance_rows(), f"__MACOSX/._{name}": "\0\5\x16\7\0"})
+
+    check_bars(import_tape(path).tape)
+
+
 def test_a_folder_of_zips_is_one_tape(tmp_path: Path) -> None:
     lines = binance_rows().splitlines(keepends=True)
     for day, line in enumerate(lines):

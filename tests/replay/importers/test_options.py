@@ -108,6 +108,10 @@ def test_a_zone_that_is_none_or_not_needed_is_refused(tmp_path: Path) -> None:
     iso = HEAD + "2025-01-01T00:00Z,1,1,1,1,1\n2025-01-01T01:00Z,1,1,1,1,1\n"
 
     assert "did you mean 'Europe/Berlin'" in refusal(tmp_path, TWO, time_zone="Europe/Berln")
+    none = refusal(tmp_path, TWO, time_zone="Mars/Base")
+    assert none.endswith(
+        "--time-zone 'Mars/Base': unknown; write one like Europe/Berlin"
+    )  # not all six hundred
     assert "name their zone themselves" in refusal(tmp_path, iso, time_zone="Europe/Berlin")
     assert "are UTC; leave --time-zone out" in refusal(
         tmp_path, table("{s},1,1,1,1,1"), time_zone="Europe/Berlin"
@@ -125,7 +129,10 @@ def test_the_hour_that_clocks_show_twice_is_told_by_its_order_or_refused(tmp_pat
     first = int(np.datetime64("2025-10-25T23:00", "ms").astype(np.int64))
     assert stamps.tolist() == [first + i * HOUR_MS for i in range(4)]
     for content in (one, never):
-        assert "not times of Europe/Berlin" in refusal(tmp_path, content, time_zone="Europe/Berlin")
+        told = refusal(tmp_path, content, time_zone="Europe/Berlin")
+        assert "not times of Europe/Berlin" in told
+        assert "argument" not in told
+        assert told.endswith("; if they are UTC, leave --time-zone out")
 
 
 @pytest.mark.parametrize("given", [{}, {"columns": {"time": "date+time"}}])
