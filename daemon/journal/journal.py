@@ -89,8 +89,13 @@ class Journal:
 
     @classmethod
     def open(cls, state: Path, now_ms: int) -> Self:
-        """Open a state directory's journal for writing, made or brought forward as needed."""
+        """
+        Open a state directory's journal for writing, made or brought forward as needed.
+
+        Raises DataError for one that is newer or not ours, and where it is gone and copies of it are there.
+        """
         path = state / NAME
+        _refuse_to_forget(path)
         with plain_errors(path):
             connection = _connect(f"{path.resolve().as_uri()}?mode=rwc")
             try:
@@ -333,6 +338,19 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     has_wal = path.with_name(f"{path.name}-wal").exists()
     is_fixed = not has_wal and not os.access(path.parent, os.W_OK)
     return _connect(f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if is_fixed else ''}")
+
+
+def _refuse_to_forget(path: Path) -> None:
+    """Raise DataError where a journal is gone and its copies are not: a new account's would take their places, one a night."""
+    parts = (path, path.with_name(f"{NAME}-wal"))
+    if path.is_file() and any(part.is_file() and part.stat().st_size for part in parts):
+        return
+    copies = sorted((path.parent / "backup").glob("*.db"), key=lambda copy: copy.stat().st_mtime_ns)
+    if copies:
+        raise DataError(
+            f"{path}: it is gone or empty, and copies of it are there; put {copies[-1]} in its place, or move "
+            f"{copies[-1].parent} away to begin a new account"
+        )
 
 
 def _connect(uri: str) -> sqlite3.Connection:

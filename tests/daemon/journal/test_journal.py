@@ -399,6 +399,23 @@ def named(state: Path) -> list[str]:
     return [path.stem for path in backups(state, time.time_ns())]
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_journal_that_is_gone_is_not_begun_anew_over_its_backups(is_there: bool, tmp_path: Path) -> None:
+    with Journal.open(tmp_path, 0) as journal:
+        kept = back_up(tmp_path, journal, "journal-20240501T102030")
+    for path in tmp_path.glob("journal.db*"):
+        path.unlink()
+    if is_there:
+        (tmp_path / "journal.db").touch()
+
+    with pytest.raises(DataError, match=r"it is gone or empty, and copies of it are there; put .*backup/"):
+        Journal.open(tmp_path, 0)
+
+    assert len(list(tmp_path.glob("journal.db"))) == is_there
+    kept.replace(tmp_path / "journal.db")
+    Journal.open(tmp_path, 0).close()
+
+
 def test_a_backup_is_new_whatever_it_is_called(tmp_path: Path) -> None:
     """Seven of those that people write, or of a clock that ran ahead, were newer by name: every other one went at once."""
     filled(tmp_path, candles(20))
