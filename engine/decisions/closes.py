@@ -94,46 +94,25 @@ def run_closes(
             view.n_asked = 0
             view.wishes[0] = KEEP
             if is_traded[symbol] != 0 and bars[symbol, column].flag_bits & FLAG_ABSENT == 0:
-                show(
-                    view,
-                    bars[symbol, column],
-                    looks[symbol],
-                    looks_at_orders[symbol],
-                    close_ms,
-                    kept[symbol] + column + 1,
-                )
+                seen_bars = kept[symbol] + column + 1
+                show(view, bars[symbol, column], looks[symbol], looks_at_orders[symbol], close_ms, seen_bars)
                 for index in range(features.shape[1]):
                     named[symbol, index] = features[symbol, index, column]
                 tell(
-                    progress,
-                    own_rows[symbol],
-                    view,
-                    symbol,
-                    told,
-                    fills,
-                    trades_out,
-                    unseen_fills,
-                    unseen_trades,
-                    counters,
-                    seen,
-                    seen_trades,
-                )
+                    progress, own_rows[symbol], view, symbol, told, fills, trades_out, unseen_fills,
+                    unseen_trades, counters, seen, seen_trades,
+                )  # fmt: skip
                 call_at(progress.decide_at, own_rows[symbol], view, seen[0])
                 keep_unmet(view, unmet[symbol, column])
                 if not is_sound(view.wishes, progress.is_all_in):
                     return IN_DOUBT
-                for word in range(own_words.shape[1]):
-                    if own_words[symbol, word] != own_before[symbol, word]:
-                        return IN_DOUBT
+                if not is_unchanged(own_words[symbol], own_before[symbol]):
+                    return IN_DOUBT
         progress.stage = REST
         if progress.n_faults > 0:
             progress.n_faults = 0
             return AT_FAULT
-        total = 0
-        for symbol in range(len(positions)):
-            view = views[symbol]
-            n_asked[symbol] = view.n_asked
-            total += view.n_asked
+        total = count_asked(views, n_asked)
         if total > 0 and len(order_events) == 0:
             return NO_ROOM
         if total > 0 and progress.is_watched == 1:
@@ -149,6 +128,25 @@ def run_closes(
         progress.stage = RUN
     run_instants(portfolio, out, base, progress.instant, n, decisions, closes[:0])
     return DONE
+
+
+@kernel
+def is_unchanged(words: IntArray, before: IntArray) -> bool:
+    """Return whether all that `self` is stands as it did before it was asked."""
+    is_equal = True
+    for word in range(len(words)):
+        is_equal = is_equal and words[word] == before[word]
+    return is_equal
+
+
+@kernel
+def count_asked(views: Rows, n_asked: IntArray) -> int:
+    """Write how many instructions each symbol's answer has, and return how many all have."""
+    total = 0
+    for symbol in range(len(n_asked)):
+        n_asked[symbol] = views[symbol].n_asked
+        total += views[symbol].n_asked
+    return total
 
 
 @kernel
