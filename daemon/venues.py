@@ -62,9 +62,7 @@ def sim_identity(config: Config, tapes: Sequence[Tape]) -> Identity:
         raise ConfigError(f"--tape: timeframes {sorted(frames)} differ; resample the finer ones")
     base = frames.pop()
     symbols = tuple(sorted(tape.symbol for tape in tapes))
-    changed = {"venue": SIM, "symbols": symbols, "timeframe": base}
-    live = config.live.model_copy(update=changed)
-    config = config.model_copy(update={"live": live})
+    config = config.changed(live={"venue": SIM, "symbols": symbols, "timeframe": base})
     markets = tuple(market_for(tape, config) for tape in tapes)
     refuse_other_money(markets, {tape.symbol: tape.kind for tape in tapes})
     return Identity(config, tapes[0].venue, base, markets)
@@ -145,8 +143,7 @@ async def _open_sim(identity: Identity, tapes: Sequence[Tape], start: FeedStart)
     await venue.start()
     try:
         urls = {name: getattr(venue, name) for name in ("rest_url", "compact_url", "legacy_url")}
-        changed = live.model_copy(update={**urls, "history_bars": history})
-        here = identity._replace(config=identity.config.model_copy(update={"live": changed}))
+        here = identity._replace(config=identity.config.changed(live={**urls, "history_bars": history}))
         async with _open_delta(here, clock, start) as source:
             yield FeedSource(_until(source.feed, last_ms), source.now_ms)
     finally:

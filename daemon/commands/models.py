@@ -53,8 +53,7 @@ def compare_command(
     tapes = sorted(load_tapes(config), key=lambda one: one.symbol)
     spec = make_spec(config, tapes)
     features = tuple(dict.fromkeys(n for model in artefacts for n in model.record.features))
-    signals = config.signals.model_copy(update={"model_features": features})
-    config = config.model_copy(update={"signals": signals})
+    config = config.changed(signals={"model_features": features})
     settings = settings_for(artefacts[0], settings_of(config, spec))
     found = compare_models(artefacts[0], artefacts[1], rows_of(config, spec, tapes, settings), settings)
     if as_json:

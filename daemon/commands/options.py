@@ -57,5 +57,4 @@ def with_tapes(config: "Config", tapes: Sequence[str] | None) -> "Config":
     """Return a configuration with the tapes that were named on the command line, if any were."""
     if not tapes:
         return config
-    data = config.data.model_copy(update={"tapes": tuple(tapes)})
-    return config.model_copy(update={"data": data})
+    return config.changed(data={"tapes": tuple(tapes)})

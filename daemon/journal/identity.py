@@ -113,8 +113,7 @@ class Identity(NamedTuple):
         account, decimals = self.config.account, kept.config.account.decimals
         if account.money_decimals is not None or account.decimals == decimals:
             return self
-        account = account.model_copy(update={"money_decimals": decimals})
-        return self._replace(config=self.config.model_copy(update={"account": account}))
+        return self._replace(config=self.config.changed(account={"money_decimals": decimals}))
 
     @classmethod
     def from_json(cls, text: str, money_decimals: int) -> Self:

@@ -241,6 +241,10 @@ class Config(_Section):
     backtests: Backtests = Backtests()
     notifications: Notifications = Notifications()
 
+    def changed(self, **sections: Mapping[str, Any]) -> Self:
+        """Return the same with other values of some keys, by section; nothing is checked again."""
+        return self.model_copy(update={n: getattr(self, n).model_copy(update=v) for n, v in sections.items()})
+
     def recorded(self) -> dict[str, Any]:
         """Return it as a result keeps it, with its money's unit: what is said of a currency may be another one day."""
         values = self.model_dump(mode="json")

@@ -126,8 +126,7 @@ def settled(call: str, parameters: Sequence[str], asked: Mapping[str, Any]) -> t
     data = one["data"] if one["data"] is not None else (one["tapes"] or None)
     found = tapes_of(data, settings, one["symbol"], one["venue"])
     if names := names_of(found, data, one["symbol"]):
-        kept = settings.data.model_copy(update={"tapes": names})
-        settings = settings.model_copy(update={"data": kept})
+        settings = settings.changed(data={"tapes": names})
     return with_strategy(settings, one["strategy"]), found
 
 

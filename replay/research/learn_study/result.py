@@ -239,8 +239,7 @@ def _pair(found: StudyFound, row: TrialRow) -> str:
 
 def _in_words(config: Config, names: tuple[str, ...], runner: TrialRunner) -> str:
     """Return a tape as a reader knows it: symbol, where and how it was recorded, and from when."""
-    data = config.data.model_copy(update={"tapes": names})
-    held = runner.tapes_of(config.model_copy(update={"data": data}))
+    held = runner.tapes_of(config.changed(data={"tapes": names}))
     first = held[0]
     since = utc_text(int(first.candles["open_ms"][0]))[:10]
     return f"{' '.join(tape.symbol for tape in held)} ({first.venue} {first.timeframe} from {since})"

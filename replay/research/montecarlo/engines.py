@@ -89,9 +89,7 @@ class MarketPlan(NamedTuple):
         elif kind == NOISE:
             tapes = noisy_market(self.market, self.options.noise, generator)
         else:
-            later = {"latency_bars": config.account.latency_bars + number + 1}
-            account = config.account.model_copy(update=later)
-            config = config.model_copy(update={"account": account})
+            config = config.changed(account={"latency_bars": config.account.latency_bars + number + 1})
         learned = self.learned
         models = learned.schedule if learned is not None else None
         ready = prepared(config, tapes, None, models, learned, recorded)
@@ -131,8 +129,7 @@ def run_montecarlo(
     admitted(config, tapes)
     is_trained = cadence_of(config, make_spec(config, sorted(tapes, key=lambda t: t.symbol))) is not None
     if options.training == "none":
-        without = config.signals.model_copy(update={"use_ml": False})
-        config = config.model_copy(update={"signals": without})
+        config = config.changed(signals={"use_ml": False})
     ready = prepared(config, tapes, on_progress)
     learned = ready.learned if options.training == "run" else None
     plan = market_plan(config, tapes, options, learned)

@@ -117,7 +117,7 @@ class Family:
         """Return the configuration of all, but for the parameters; they are as `with_changes` leaves them."""
         shared = with_changes(self._config, self.others)
         plain = shared.strategy.model_dump(mode="json", include={"parameters"})
-        return shared.model_copy(update={"strategy": shared.strategy.model_copy(update=plain)})
+        return shared.changed(strategy=plain)
 
     @cached_property
     def _deciding(self) -> dict[str, Any]:
@@ -126,8 +126,7 @@ class Family:
     def config_with(self, parameters: Mapping[str, Any]) -> Config:
         """Return what `with_changes` makes of these parameters and the others; whoever makes the strategy checks them."""
         shared = self._shared
-        found = {"parameters": {**shared.strategy.parameters, **parameters}}
-        return shared.model_copy(update={"strategy": shared.strategy.model_copy(update=found)})
+        return shared.changed(strategy={"parameters": {**shared.strategy.parameters, **parameters}})
 
     def plan_of(self, config: Config) -> RunPlan:
         """Return what the run of one of them begins with; raises ConfigError for parameters that cannot be."""

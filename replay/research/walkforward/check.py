@@ -37,11 +37,9 @@ def check_choice(
             "something later took part"
         )
     config = runner.config
-    data = config.data.model_copy(update={"start": None, "end": None})
     cut = [_between(tape, window.train_ms, window.seen_ms) for tape in runner.tapes_of(config)]
-    alone = TrialRunner(config.model_copy(update={"data": data}), cut).run(
-        chosen.number, search.space.changes(place.point)
-    )
+    runner_alone = TrialRunner(config.changed(data={"start": None, "end": None}), cut)
+    alone = runner_alone.run(chosen.number, search.space.changes(place.point))
     # Not the digest: of a model that took over it has the hash, and a model says which tape it is from.
     if (alone.metrics, alone.returns) != (dict(chosen.metrics), chosen.returns):
         raise InvariantError(
