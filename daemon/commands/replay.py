@@ -16,6 +16,7 @@ from papertape.daemon.commands.options import Changes, ConfigFile, Tapes, with_t
 from papertape.daemon.commands.output import console, print_json, progress_bars, say, since_start_s
 from papertape.daemon.commands.terminal import plain_table
 from papertape.daemon.learning.model_store import ModelStore, read_model
+from papertape.engine.errors import ConfigError
 from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.run import load_tapes, run_backtest
@@ -88,6 +89,8 @@ def run(config: Config, models: Mapping[str, bytes] | None = None, *, reads_hold
 
 def _artefacts(names: Sequence[str], folder: Path | None) -> dict[str, bytes]:
     """Return the models that the command line names: versions in a store, or files."""
+    if folder is not None and not names:
+        raise ConfigError("--models says where --model is looked for; give a version: --model 3")
     store = ModelStore(folder)
     return {
         f"model {name}": store.read(int(name)) if name.isdecimal() else read_model(Path(name))[0]

@@ -19,11 +19,13 @@ def given_schedule(
 
     models  artefacts by what they are called in messages
 
-    Raises DataError for one that has learnt from all of the candles, ConfigError for two that would take over together.
+    Raises DataError for one that has learnt from all of the candles that are traded, ConfigError for two that would take over together.
     """
     if not models:
         return []
-    cuts = [tape.between(config.data.start, config.data.end) for tape in tapes]
+    only_read = {symbol for symbol, market in config.markets.items() if market.read_only}
+    traded = [tape for tape in tapes if tape.symbol not in only_read]
+    cuts = [tape.between(config.data.start, config.data.end) for tape in traded or tapes]
     first_ms = min(int(cut.candles["open_ms"][0]) for cut in cuts)
     last_ms = max(int(cut.candles["open_ms"][-1]) + timeframe_ms(cut.timeframe) for cut in cuts)
     taken: dict[int, tuple[str, bytes]] = {}

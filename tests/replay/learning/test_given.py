@@ -1,6 +1,7 @@
 """Models that a replay is given: when they take over by hand, what is said of them, and that each is a trial of its own."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,15 @@ def test_a_model_takes_over_once_all_that_it_has_learnt_from_is_past(early: byte
     assert given_schedule({"late": late}, later, [TAPE]) == [(at(1_200), late)]
     begun = given_schedule({"early": early}, later, [TAPE])
     assert begun == [(at(50 * 24), early)]  # 50 days after the first of January
+
+
+def test_candles_that_are_only_read_give_a_model_nothing_to_trade(early: bytes) -> None:
+    short, long = TAPE.between(None, at(900) - 1), replace(TAPE, symbol="INDEX")
+    config = make_config({"markets": {"INDEX": {"read_only": True}}})
+
+    assert given_schedule({"m": early}, make_config({}), [short, long]) == [(at(1_000), early)]
+    with pytest.raises(DataError, match=r"these end at 2020-02-07 12:00: nothing is left"):
+        given_schedule({"m": early}, config, [short, long])
 
 
 def test_what_could_never_trade_or_would_take_over_together_is_refused(early: bytes) -> None:
@@ -144,6 +154,8 @@ def test_the_command_replays_a_version_or_a_file_as_python_does(
     schedule = [(at(1_000), ModelStore("models").read(1)), (at(1_200), late)]
     assert both["digest"] == backtest(tapes=[TAPE], models=schedule, **QUIET).digest
     assert replayed("1")["digest"] != both["digest"]
+    alone = CliRunner().invoke(app, ["replay", "--tape", "SYNTH", "--models", "models"])
+    assert "--models says where --model is looked for" in str(alone.exception)
     for name, said in (("9", "there is no model 9"), ("gone", "cannot be read"), ("1", "both take over")):
         again = ["--model", "1", "--model", str(ModelStore("models").path(1))] if name == "1" else []
         done = CliRunner().invoke(app, ["replay", "--tape", "SYNTH", *(again or ["--model", name])])
