@@ -35,9 +35,21 @@ if TYPE_CHECKING:
     from papertape.engine.strategies.instructions import ClosedTrade, Fill, WorkingOrder
 
 __all__ = [
-    "ClosedTrade", "ConfigError", "DataError", "Decision", "Engine", "EngineSpec", "Fill", "InvariantError",
-    "Market", "PapertapeError", "Settings", "View", "WorkingOrder", "run",
-]  # fmt: skip
+    "ClosedTrade",
+    "ConfigError",
+    "DataError",
+    "Decision",
+    "Engine",
+    "EngineSpec",
+    "Fill",
+    "InvariantError",
+    "Market",
+    "PapertapeError",
+    "Settings",
+    "View",
+    "WorkingOrder",
+    "run",
+]
 
 _FROM = {
     "ClosedTrade": "strategies.instructions",

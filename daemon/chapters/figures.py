@@ -7,9 +7,17 @@ from papertape.daemon.journal import Journal
 from papertape.replay.tapes.tables import at_minute
 
 _COLUMNS: Final = (
-    "name", "begins_ms", "ends_ms", "positions", "changes", "equity_before", "equity_after", "trades", "wins",
+    "name",
+    "begins_ms",
+    "ends_ms",
+    "positions",
+    "changes",
+    "equity_before",
+    "equity_after",
+    "trades",
+    "wins",
     "fees",
-)  # fmt: skip
+)
 
 
 def figures_of(journal: Journal) -> list[dict[str, Any]]:

@@ -98,9 +98,13 @@ def _positions(status: Status) -> Table | Text:
     table = _table("position", "size", "entry", "last", "result", "stop", "target")
     for each in status.positions:
         numbers = (
-            each.quantity, each.entry_price, each.last_price, each.unrealised_pnl, each.stop_price,
+            each.quantity,
+            each.entry_price,
+            each.last_price,
+            each.unrealised_pnl,
+            each.stop_price,
             each.target_price,
-        )  # fmt: skip
+        )
         cells = [Text("–" if value is None else f"{value:,.10g}") for value in numbers]
         result = f"{each.unrealised_pnl:+,.{status.account.money_places}f}"
         cells[3] = Text(result, style=_tone(each.unrealised_pnl))

@@ -18,6 +18,17 @@ from papertape.daemon.journal.tables import Late, take_back, write_report
 from papertape.daemon.journal.writer import InlineWriter, OnCommit, ThreadWriter, Writer
 
 __all__ = [
-    "NAME", "InlineWriter", "Input", "Journal", "Late", "OnCommit", "Snapshot", "ThreadWriter", "Work",
-    "Writer", "encode", "take_back", "write_report",
-]  # fmt: skip
+    "NAME",
+    "InlineWriter",
+    "Input",
+    "Journal",
+    "Late",
+    "OnCommit",
+    "Snapshot",
+    "ThreadWriter",
+    "Work",
+    "Writer",
+    "encode",
+    "take_back",
+    "write_report",
+]

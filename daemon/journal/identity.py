@@ -30,9 +30,14 @@ if TYPE_CHECKING:
 
 # What a fill costs of a market; the rest of it is the venue's.
 COSTS: Final = (
-    "taker_fee_rate", "maker_fee_rate", "fee_fixed", "fee_minimum", "fee_surcharge_rate", "half_spread_rate",
+    "taker_fee_rate",
+    "maker_fee_rate",
+    "fee_fixed",
+    "fee_minimum",
+    "fee_surcharge_rate",
+    "half_spread_rate",
     "slippage_rate",
-)  # fmt: skip
+)
 
 # What decides what the engine does, and whether a chapter of the account may change it; the first rule that fits counts.
 # Capital and currency are what the ledger began with, margin what positions stand on.

@@ -366,5 +366,13 @@ def _broken(path: Path, sequence: int) -> str:
 
 
 __all__ = [
-    "GENESIS", "NAME", "Input", "Journal", "Snapshot", "Work", "as_sentence", "chain", "connect_to_read",
-]  # fmt: skip
+    "GENESIS",
+    "NAME",
+    "Input",
+    "Journal",
+    "Snapshot",
+    "Work",
+    "as_sentence",
+    "chain",
+    "connect_to_read",
+]

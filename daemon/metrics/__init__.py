@@ -145,6 +145,17 @@ class Metrics:
 
 
 __all__ = [
-    "CATALOGUE", "PREFIX", "AccountDay", "DriftFigures", "Metrics", "ModelFacts", "Restored", "Scope",
-    "ShadowFigures", "SymbolDrift", "WindowScores", "exposed_features", "markdown",
-]  # fmt: skip
+    "CATALOGUE",
+    "PREFIX",
+    "AccountDay",
+    "DriftFigures",
+    "Metrics",
+    "ModelFacts",
+    "Restored",
+    "Scope",
+    "ShadowFigures",
+    "SymbolDrift",
+    "WindowScores",
+    "exposed_features",
+    "markdown",
+]

@@ -33,9 +33,17 @@ QUEUES: Final = ("candles", "journal", "commands")
 TASKS: Final = ("feed", "decider", "journal", "scheduler", "api")
 ERROR_COMPONENTS: Final = ("feed", "execution", "journal", "scheduler", "audit", "trainer", "drift", "api")
 ERROR_KINDS: Final = (
-    "TimeoutError", "ConnectionError", "ClientError", "OSError", "DataError", "ConfigError", "InvariantError",
-    "PapertapeError", "ValueError", OTHER,
-)  # fmt: skip
+    "TimeoutError",
+    "ConnectionError",
+    "ClientError",
+    "OSError",
+    "DataError",
+    "ConfigError",
+    "InvariantError",
+    "PapertapeError",
+    "ValueError",
+    OTHER,
+)
 LOG_LEVELS: Final = ("warning", "error", "critical")
 HTTP_STATUSES: Final = (
     "200", "400", "401", "403", "404", "405", "408", "409", "413", "415", "500", "503", OTHER,

@@ -73,10 +73,18 @@ class AssetName(StrEnum):
 
 
 _OF_THE_REPORT: Final = (
-    AssetName.LIBRARY, AssetName.REPORT_STYLE, AssetName.SHARED, AssetName.KNOWN, AssetName.STRUCTURE,
-    AssetName.ORDERS, AssetName.MARKS, AssetName.WHY, AssetName.REPLAY, AssetName.FEATURES,
+    AssetName.LIBRARY,
+    AssetName.REPORT_STYLE,
+    AssetName.SHARED,
+    AssetName.KNOWN,
+    AssetName.STRUCTURE,
+    AssetName.ORDERS,
+    AssetName.MARKS,
+    AssetName.WHY,
+    AssetName.REPLAY,
+    AssetName.FEATURES,
     AssetName.PICTURES,
-)  # fmt: skip
+)
 ENDPOINTS: Final = (("GET", "/"),)  # of metrics: the page and its files are one
 
 

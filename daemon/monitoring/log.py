@@ -17,8 +17,16 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 BLANK: Final = "[redacted]"
 _SECRET_KEYS: Final = (
-    "token", "authorization", "password", "passphrase", "secret", "api_key", "apikey", "cookie", "signature",
-)  # fmt: skip
+    "token",
+    "authorization",
+    "password",
+    "passphrase",
+    "secret",
+    "api_key",
+    "apikey",
+    "cookie",
+    "signature",
+)
 _META: Final = ("_record", "_from_structlog")  # structlog's own, taken out before a line is written
 _COUNTED: Final = {logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "critical"}
 

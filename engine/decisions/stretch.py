@@ -40,9 +40,15 @@ class Stretches:
         self._look_words = self._looks.view(np.float64).reshape(longest, n, -1)
         self.looks_at_orders = np.zeros((longest, *engine.working.shape), WORKING_ORDER)
         live = (
-            engine.account, engine.positions, engine.trades, engine.orders, engine.working,
-            engine.instructions, engine.n_instructions, engine.outputs.counters,
-        )  # fmt: skip
+            engine.account,
+            engine.positions,
+            engine.trades,
+            engine.orders,
+            engine.working,
+            engine.instructions,
+            engine.n_instructions,
+            engine.outputs.counters,
+        )
         # Bytes are copied as one, records field by field.
         self._live: list[Rows] = [array.view(np.uint8) for array in live]
         self._saved = [array.copy() for array in self._live]
@@ -56,12 +62,29 @@ class Stretches:
         """Take hold of the arrays that every run of instants is given, in the order of `run_ahead`; outputs may grow."""
         engine, outputs = self._engine, self._engine.outputs
         self._arrays = (
-            engine.wishes, engine.account, engine.positions, engine.trades, engine.orders, outputs.entries,
-            engine.markets, engine.settings, outputs.fills, outputs.trades, outputs.marks, outputs.decisions,
-            engine.working, engine.scratch, engine.instructions, engine.n_instructions, outputs.orders,
-            outputs.limits, engine.frames.known.mark_ranges, outputs.counters, self._looks,
+            engine.wishes,
+            engine.account,
+            engine.positions,
+            engine.trades,
+            engine.orders,
+            outputs.entries,
+            engine.markets,
+            engine.settings,
+            outputs.fills,
+            outputs.trades,
+            outputs.marks,
+            outputs.decisions,
+            engine.working,
+            engine.scratch,
+            engine.instructions,
+            engine.n_instructions,
+            outputs.orders,
+            outputs.limits,
+            engine.frames.known.mark_ranges,
+            outputs.counters,
+            self._looks,
             self.looks_at_orders,
-        )  # fmt: skip
+        )
 
     def open_batch(self, candles: Rows, closes: IntArray) -> None:
         """Take the candles of a batch and the instants at whose close the strategy is asked."""

@@ -27,6 +27,12 @@ from papertape.engine.features.requests import split_request
 from papertape.engine.features.table import FEATURES, FeaturePlan, columns_of, plan_features, read_request
 
 __all__ = [
-    "FEATURES", "FeaturePlan", "columns_of", "evaluate", "perceive", "plan_features", "read_request",
+    "FEATURES",
+    "FeaturePlan",
+    "columns_of",
+    "evaluate",
+    "perceive",
+    "plan_features",
+    "read_request",
     "split_request",
-]  # fmt: skip
+]

@@ -22,6 +22,17 @@ from papertape.engine.model.training.options import TrainingOptions
 from papertape.engine.model.training.train import Trained, train
 
 __all__ = [
-    "KINDS", "MODEL_FEATURES", "STRUCTURE_INPUTS", "Artefact", "Dataset", "ModelRecord", "Trained",
-    "TrainingOptions", "default_inputs", "read_artefact", "train", "with_version", "write_artefact",
-]  # fmt: skip
+    "KINDS",
+    "MODEL_FEATURES",
+    "STRUCTURE_INPUTS",
+    "Artefact",
+    "Dataset",
+    "ModelRecord",
+    "Trained",
+    "TrainingOptions",
+    "default_inputs",
+    "read_artefact",
+    "train",
+    "with_version",
+    "write_artefact",
+]

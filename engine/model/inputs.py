@@ -7,18 +7,39 @@ from papertape.engine.features import columns_of
 from papertape.engine.features.requests import RequestParts
 
 MODEL_FEATURES: Final = (
-    "log_return_1", "log_return_6", "log_return_24", "rsi_14", "adx_14", "stochastic_5_3_3", "mfi_14",
-    "volatility_close_20", "volume_z_20", "candle_shape",
-)  # fmt: skip
+    "log_return_1",
+    "log_return_6",
+    "log_return_24",
+    "rsi_14",
+    "adx_14",
+    "stochastic_5_3_3",
+    "mfi_14",
+    "volatility_close_20",
+    "volume_z_20",
+    "candle_shape",
+)
 
 # Of the columns of `smc`: directions, the place in the range, distances in ATR to what is nearest, what happened lately.
 # Left out: the unit itself, which grows with the price; ages, whose tail of 500 bars drowns the rest of their scale;
 # counts and flags that others say already.
 STRUCTURE_INPUTS: Final = (
-    "smc_trend_swing", "smc_trend_internal", "smc_trend_higher", "smc_position", "smc_block_below",
-    "smc_block_above", "smc_gap_below", "smc_gap_above", "smc_pool_below", "smc_pool_above", "smc_reaction",
-    "smc_displacement", "smc_retracement", "smc_inducement", "smc_day_high", "smc_day_low",
-)  # fmt: skip
+    "smc_trend_swing",
+    "smc_trend_internal",
+    "smc_trend_higher",
+    "smc_position",
+    "smc_block_below",
+    "smc_block_above",
+    "smc_gap_below",
+    "smc_gap_above",
+    "smc_pool_below",
+    "smc_pool_above",
+    "smc_reaction",
+    "smc_displacement",
+    "smc_retracement",
+    "smc_inducement",
+    "smc_day_high",
+    "smc_day_low",
+)
 
 
 def default_inputs(

@@ -33,8 +33,28 @@ from papertape.engine.performance.tables import (
 )
 
 __all__ = [
-    "COMPONENTS", "CONVENTIONS", "METRIC_NAMES", "REGIME_NAMES", "DailyReturns", "Performance", "RandomEntry",
-    "always_flat", "attribution", "breakdown", "breakdowns", "buy_and_hold", "by_component", "by_confidence",
-    "by_exit_reason", "by_regime", "by_side", "by_symbol", "daily_returns", "measure", "monthly_returns",
-    "random_entry", "regimes", "regimes_when",
-]  # fmt: skip
+    "COMPONENTS",
+    "CONVENTIONS",
+    "METRIC_NAMES",
+    "REGIME_NAMES",
+    "DailyReturns",
+    "Performance",
+    "RandomEntry",
+    "always_flat",
+    "attribution",
+    "breakdown",
+    "breakdowns",
+    "buy_and_hold",
+    "by_component",
+    "by_confidence",
+    "by_exit_reason",
+    "by_regime",
+    "by_side",
+    "by_symbol",
+    "daily_returns",
+    "measure",
+    "monthly_returns",
+    "random_entry",
+    "regimes",
+    "regimes_when",
+]

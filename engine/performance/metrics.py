@@ -47,28 +47,79 @@ CONVENTIONS: Final[tuple[str, ...]] = (
 )
 
 CURVE_METRICS: Final = (
-    "total_return", "final_equity", "days", "max_drawdown", "max_drawdown_quote", "max_drawdown_duration_s",
-    "time_to_recover_s", "exposure",
-)  # fmt: skip
+    "total_return",
+    "final_equity",
+    "days",
+    "max_drawdown",
+    "max_drawdown_quote",
+    "max_drawdown_duration_s",
+    "time_to_recover_s",
+    "exposure",
+)
 # From daily returns and leverage, which have no meaning once equity has been zero or below.
 DAILY_METRICS: Final = (
-    "cagr", "sharpe", "sharpe_standard_error", "sortino", "calmar", "omega", "volatility", "average_drawdown",
-    "ulcer_index", "upi", "var_95", "cvar_95", "skew", "kurtosis", "tail_ratio", "psr", "dsr", "best_day",
-    "worst_day", "mean_leverage", "turnover",
-)  # fmt: skip
+    "cagr",
+    "sharpe",
+    "sharpe_standard_error",
+    "sortino",
+    "calmar",
+    "omega",
+    "volatility",
+    "average_drawdown",
+    "ulcer_index",
+    "upi",
+    "var_95",
+    "cvar_95",
+    "skew",
+    "kurtosis",
+    "tail_ratio",
+    "psr",
+    "dsr",
+    "best_day",
+    "worst_day",
+    "mean_leverage",
+    "turnover",
+)
 RELATIVE_METRICS: Final = ("information_ratio", "alpha", "beta")
 TRADE_METRICS: Final = (
-    "trades", "long_trades", "short_trades", "win_rate", "payoff", "profit_factor", "expectancy_quote",
-    "expectancy_r", "sqn", "sqn_100", "kelly_half", "average_trade_duration_s", "median_trade_duration_s",
-    "maximum_trade_duration_s", "average_mae", "average_mfe", "max_consecutive_wins",
-    "max_consecutive_losses", "ambiguous_trades", "ambiguous_share", "optimistic_pnl_quote",
-)  # fmt: skip
+    "trades",
+    "long_trades",
+    "short_trades",
+    "win_rate",
+    "payoff",
+    "profit_factor",
+    "expectancy_quote",
+    "expectancy_r",
+    "sqn",
+    "sqn_100",
+    "kelly_half",
+    "average_trade_duration_s",
+    "median_trade_duration_s",
+    "maximum_trade_duration_s",
+    "average_mae",
+    "average_mfe",
+    "max_consecutive_wins",
+    "max_consecutive_losses",
+    "ambiguous_trades",
+    "ambiguous_share",
+    "optimistic_pnl_quote",
+)
 COST_METRICS: Final = (
-    "fees_quote", "spread_quote", "slippage_quote", "funding_quote", "costs_quote", "costs_share_of_gross",
-)  # fmt: skip
+    "fees_quote",
+    "spread_quote",
+    "slippage_quote",
+    "funding_quote",
+    "costs_quote",
+    "costs_share_of_gross",
+)
 METRIC_NAMES: Final[tuple[str, ...]] = (
-    *CURVE_METRICS, *DAILY_METRICS, "buy_and_hold_return", *RELATIVE_METRICS, *TRADE_METRICS, *COST_METRICS,
-)  # fmt: skip
+    *CURVE_METRICS,
+    *DAILY_METRICS,
+    "buy_and_hold_return",
+    *RELATIVE_METRICS,
+    *TRADE_METRICS,
+    *COST_METRICS,
+)
 _KNOWN: Final = frozenset(METRIC_NAMES)
 
 

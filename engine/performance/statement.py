@@ -26,9 +26,18 @@ from papertape.engine.jit import FloatArray, IntArray, Rows, record
 from papertape.engine.records import CHANGE, MARKET_FIGURES, REASON_LIQUIDATION, UNITS_PER_QUOTE
 
 ACCOUNTS: Final = (
-    "capital", "cash", "inventory", "margin", "result", "liquidation", "fees", "spread", "slippage", "grid",
+    "capital",
+    "cash",
+    "inventory",
+    "margin",
+    "result",
+    "liquidation",
+    "fees",
+    "spread",
+    "slippage",
+    "grid",
     "funding",
-)  # fmt: skip
+)
 PAID_IN: Final = -1  # of a posting: the capital
 FUNDED: Final = -2  # a settlement; above zero: the reason of a fill
 NO_CHANGES: Final = np.zeros(0, CHANGE)

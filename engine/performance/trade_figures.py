@@ -9,13 +9,29 @@ from papertape.engine.records import AMBIGUOUS_ENTRY, REASON_END
 
 # What is above 32 bits of every amount, and the 32 bits: their sum may be beyond int64.
 _SUMS: Final = (
-    "pnl", "gained", "lost", "pnl_optimistic", "unproven", "notional", "fees", "spread", "slippage",
+    "pnl",
+    "gained",
+    "lost",
+    "pnl_optimistic",
+    "unproven",
+    "notional",
+    "fees",
+    "spread",
+    "slippage",
     "funding",
-)  # fmt: skip
+)
 _COUNTS: Final = (
-    "longs", "shorts", "open", "wins", "losses", "ambiguous", "unproven_trades", "with_risk", "longest_wins",
+    "longs",
+    "shorts",
+    "open",
+    "wins",
+    "losses",
+    "ambiguous",
+    "unproven_trades",
+    "with_risk",
+    "longest_wins",
     "longest_losses",
-)  # fmt: skip
+)
 _COLUMNS: Final = ("duration_s", "mae", "mfe", "quantity", "exit_price", "multiple")
 FIGURES: Final = record(*((name, "i8", 2) for name in _SUMS), *((name, "i8") for name in _COUNTS))
 

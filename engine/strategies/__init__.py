@@ -122,7 +122,19 @@ def _sets_features(kind: type[Any]) -> bool:
 
 
 __all__ = [
-    "STRATEGIES", "BracketW2", "Confluence", "Decision", "EmaCross", "KernelStrategy", "RsiReversion",
-    "Strategy", "View", "class_of", "declared_parameters", "load_class", "load_object", "make_strategy",
+    "STRATEGIES",
+    "BracketW2",
+    "Confluence",
+    "Decision",
+    "EmaCross",
+    "KernelStrategy",
+    "RsiReversion",
+    "Strategy",
+    "View",
+    "class_of",
+    "declared_parameters",
+    "load_class",
+    "load_object",
+    "make_strategy",
     "parameters_of",
-]  # fmt: skip
+]

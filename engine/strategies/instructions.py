@@ -190,9 +190,19 @@ _PRICES: Final = {
 
 
 _RARE: Final = (
-    "share", "stop", "touch", "trail", "trail_percent", "reduce_only", "post_only", "time_in_force",
-    "expires_bars", "expires_ms", "oco", "tag",
-)  # fmt: skip
+    "share",
+    "stop",
+    "touch",
+    "trail",
+    "trail_percent",
+    "reduce_only",
+    "post_only",
+    "time_in_force",
+    "expires_bars",
+    "expires_ms",
+    "oco",
+    "tag",
+)
 
 
 def _given(what: str, options: dict[str, Any]) -> dict[str, Any]:

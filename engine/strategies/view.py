@@ -70,9 +70,24 @@ class View:
     """
 
     __slots__ = (
-        "_columns", "_instructions", "_look", "_row", "_working", "cash", "close", "entry_price", "equity",
-        "high", "low", "open", "position", "state", "symbol", "time_ms", "volume",
-    )  # fmt: skip
+        "_columns",
+        "_instructions",
+        "_look",
+        "_row",
+        "_working",
+        "cash",
+        "close",
+        "entry_price",
+        "equity",
+        "high",
+        "low",
+        "open",
+        "position",
+        "state",
+        "symbol",
+        "time_ms",
+        "volume",
+    )
 
     def __init__(
         self,

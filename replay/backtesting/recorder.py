@@ -27,9 +27,17 @@ from papertape.replay.report.features import FeatureLines
 from papertape.replay.report.steps import StepLines
 
 _KINDS = (
-    "decisions", "fills", "trades", "payments", "swaps", "events", "predictions", "orders", "limits",
+    "decisions",
+    "fills",
+    "trades",
+    "payments",
+    "swaps",
+    "events",
+    "predictions",
+    "orders",
+    "limits",
     "changes",
-)  # fmt: skip
+)
 
 
 def refuse_faults(report: Report) -> None:

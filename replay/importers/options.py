@@ -21,10 +21,26 @@ _VENUE = re.compile(r"[a-z0-9][a-z0-9.\-]{0,31}")
 # Exchanges that occur in names and folders; a word that is none is no venue.
 EXCHANGES = frozenset(
     [
-        "binance", "binanceus", "bitfinex", "bitmex", "bitstamp", "bybit", "coinbase", "deribit", "ftx",
-        "gateio", "gdax", "gemini", "huobi", "kraken", "kucoin", "okex", "okx", "poloniex",
+        "binance",
+        "binanceus",
+        "bitfinex",
+        "bitmex",
+        "bitstamp",
+        "bybit",
+        "coinbase",
+        "deribit",
+        "ftx",
+        "gateio",
+        "gdax",
+        "gemini",
+        "huobi",
+        "kraken",
+        "kucoin",
+        "okex",
+        "okx",
+        "poloniex",
     ]
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,15 @@ from papertape.replay.learning.settings import LearningSettings
 
 # What may change without making another recipe of it.
 _OTHER: Final = (
-    "tapes", "policy", "cost", "activation_delay_ms", "time_limit_s", "memory_limit_mb", "drift",
+    "tapes",
+    "policy",
+    "cost",
+    "activation_delay_ms",
+    "time_limit_s",
+    "memory_limit_mb",
+    "drift",
     "check_bars",
-)  # fmt: skip
+)
 
 
 class Shown(NamedTuple):

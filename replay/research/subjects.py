@@ -41,8 +41,14 @@ from papertape.replay.runtime.warm import Silent
 
 OPENING_MS: Final = 1  # a candle opens after the one before has closed, at the same stamp
 _AT_OPEN: Final = (
-    REASON_ENTRY, REASON_SIGNAL, REASON_FLIP, REASON_COMMAND, REASON_RUIN, REASON_DAILY_LOSS, REASON_DRAWDOWN,
-)  # fmt: skip
+    REASON_ENTRY,
+    REASON_SIGNAL,
+    REASON_FLIP,
+    REASON_COMMAND,
+    REASON_RUIN,
+    REASON_DAILY_LOSS,
+    REASON_DRAWDOWN,
+)
 
 Said = Mapping[str, tuple[Any, Any]]  # name -> (times of the statements in ms, ascending; values)
 Tapes = Rows | Sequence[Rows]  # of one symbol, or of several in the engine's order

@@ -34,9 +34,19 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = [
-    "COLUMNS", "FORMAT", "Store", "Tape", "TapeEntry", "hash_columns", "iter_candles", "merge_tapes",
-    "read_metadata", "read_tape", "time_ms", "write_tape",
-]  # fmt: skip
+    "COLUMNS",
+    "FORMAT",
+    "Store",
+    "Tape",
+    "TapeEntry",
+    "hash_columns",
+    "iter_candles",
+    "merge_tapes",
+    "read_metadata",
+    "read_tape",
+    "time_ms",
+    "write_tape",
+]
 
 ENVIRONMENT = "PAPERTAPE_TAPES"
 DEFAULT_DIRECTORY = "tapes"

@@ -25,9 +25,18 @@ Table = dict[str, npt.NDArray[Any]]  # columns by name; times are datetime64[ms]
 
 _MONEY = ("pnl", "fees", "slippage", "spread", "funding", "risk", "equity_before", "notional")
 _PLAIN = (
-    "entry_price", "exit_price", "quantity", "bars", "mae_price", "mfe_price", "confidence", "score_model",
-    "score_smc", "score_technical", "model_version",
-)  # fmt: skip
+    "entry_price",
+    "exit_price",
+    "quantity",
+    "bars",
+    "mae_price",
+    "mfe_price",
+    "confidence",
+    "score_model",
+    "score_smc",
+    "score_technical",
+    "model_version",
+)
 _PRICES = ("entry_price", "exit_price", "stop_price", "target_price")
 _EXCURSIONS = ("mae_price", "mfe_price")
 

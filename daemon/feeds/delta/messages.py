@@ -351,10 +351,20 @@ _READERS: dict[str, Callable[[dict[str, Any]], Frame]] = {
 }
 _KNOWN = frozenset(
     {
-        "agg_trades", "all_trades_snapshot", "announcements", "l1_orderbook", "l2_orderbook", "l2_updates",
-        "ob_l1", "ob_l2", "ob_updates", "spot_30mtwap_price", "spot_price", "v2/spot_price",
+        "agg_trades",
+        "all_trades_snapshot",
+        "announcements",
+        "l1_orderbook",
+        "l2_orderbook",
+        "l2_updates",
+        "ob_l1",
+        "ob_l2",
+        "ob_updates",
+        "spot_30mtwap_price",
+        "spot_price",
+        "v2/spot_price",
     }
-)  # fmt: skip
+)
 KIND_OF: dict[type, str] = {
     CandleFrame: "candle",
     NoTrade: "candle",

@@ -28,5 +28,13 @@ with warnings.catch_warnings():
 models = SimpleNamespace(common=_common, dashboard=_dashboard, heatmap=_heatmap, prometheus=_prometheus)
 
 __all__ = [
-    "bargauge", "common", "dashboard", "heatmap", "models", "prometheus", "stat", "table", "timeseries",
-]  # fmt: skip
+    "bargauge",
+    "common",
+    "dashboard",
+    "heatmap",
+    "models",
+    "prometheus",
+    "stat",
+    "table",
+    "timeseries",
+]

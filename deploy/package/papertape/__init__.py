@@ -47,10 +47,31 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "FLAT", "LONG", "SHORT", "Config", "Decision", "ModelStore", "Store", "Tape", "backtest", "fetch",
-    "hold_out", "kernel", "kernel_feature", "learn_study", "montecarlo", "optimize", "parameter", "prove",
-    "study", "sweep", "table_feature", "train", "walkforward", "windows",
-]  # fmt: skip
+    "FLAT",
+    "LONG",
+    "SHORT",
+    "Config",
+    "Decision",
+    "ModelStore",
+    "Store",
+    "Tape",
+    "backtest",
+    "fetch",
+    "hold_out",
+    "kernel",
+    "kernel_feature",
+    "learn_study",
+    "montecarlo",
+    "optimize",
+    "parameter",
+    "prove",
+    "study",
+    "sweep",
+    "table_feature",
+    "train",
+    "walkforward",
+    "windows",
+]
 
 _FROM = {
     "FLAT": "engine.records",

@@ -12,8 +12,17 @@ from papertape.engine.features.own.objects import ObjectFeature
 from papertape.engine.features.table import FEATURES, is_built_in
 
 _TAKEN: Final = (
-    "model_probability", "open", "high", "low", "close", "volume", "symbol", "time_ms", "position", "state",
-)  # fmt: skip
+    "model_probability",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "symbol",
+    "time_ms",
+    "position",
+    "state",
+)
 
 
 def own_features(requests: Iterable[Any]) -> dict[str, OwnFeature]:

@@ -20,5 +20,11 @@ from papertape.engine.features.smc.parameters import PARAMETERS, default_paramet
 from papertape.engine.features.smc.stepper import SmartMoney
 
 __all__ = [
-    "EVENT", "KIND_NAMES", "PARAMETERS", "SCALE_NAMES", "TAG_NAMES", "SmartMoney", "default_parameters",
-]  # fmt: skip
+    "EVENT",
+    "KIND_NAMES",
+    "PARAMETERS",
+    "SCALE_NAMES",
+    "TAG_NAMES",
+    "SmartMoney",
+    "default_parameters",
+]

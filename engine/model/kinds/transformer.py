@@ -40,9 +40,16 @@ SIZES: Final = {"layers": 2, "heads": 4, "width": 32, "window": 64}
 POSITIVE: Final = ()
 _INNER: Final = 2  # times the width
 _OF_A_LAYER: Final = (
-    "attention_gain", "attention_weights", "distance_bias", "mix_weights", "inner_gain", "inner_weights",
-    "inner_bias", "outer_weights", "outer_bias",
-)  # fmt: skip
+    "attention_gain",
+    "attention_weights",
+    "distance_bias",
+    "mix_weights",
+    "inner_gain",
+    "inner_weights",
+    "inner_bias",
+    "outer_weights",
+    "outer_bias",
+)
 _SMALLEST: Final = 1e-6  # keeps norm finite where the stream is zero
 
 

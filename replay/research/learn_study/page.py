@@ -13,9 +13,19 @@ from papertape.replay.tapes.quality import counted
 PAGE: Final = "report.html"
 _MOST_POINTS: Final = 200  # of one curve: more cannot be told apart
 _SHOWN: Final = (
-    "models", "passed", "evidence", "rows", "gain", "gain_lower", "gain_upper", "log_loss",
-    "base_rate_log_loss", "bare_return", "buy_and_hold_return", "reason",
-)  # fmt: skip
+    "models",
+    "passed",
+    "evidence",
+    "rows",
+    "gain",
+    "gain_lower",
+    "gain_upper",
+    "log_loss",
+    "base_rate_log_loss",
+    "bare_return",
+    "buy_and_hold_return",
+    "reason",
+)
 
 
 def write_study(found: StudyFound) -> Path | None:
