@@ -120,8 +120,8 @@ def export_funding(state: Path, journal: Journal, out: Path) -> dict[str, Path]:
     """
     Write the settlements that were received as one file per symbol that had any, and return their paths by symbol.
 
-    They are files for `data.funding`: with them a replay of the tapes pays what the daemon did. A settlement whose rate was not
-    known is none, live as well.
+    They are files for `data.funding`: with them a replay of the tapes pays what the daemon did, but for a settlement at the newest
+    close, which is after its run. A settlement whose rate was not known is none, live as well.
     """
     identity = identity_of(journal)
     settled: dict[str, list[Funding]] = {}
