@@ -201,7 +201,7 @@ def _summary(record: ModelRecord) -> dict[str, Any]:
 
 
 def _scores_by_part(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Return the scores of the two later parts of a training window, which stopped and calibrated it, where it has them."""
+    """Return the scores of the two later parts of a training window, which stopped and calibrated it, where they were scored."""
     return {
         part: {"rows": int(metrics[f"rows_{part}"])}
         | {
@@ -210,7 +210,7 @@ def _scores_by_part(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]
             if name.startswith(f"{part}_")
         }
         for part in ("validate", "calibrate")
-        if f"rows_{part}" in metrics
+        if {f"rows_{part}", f"{part}_log_loss"} <= metrics.keys()
     }
 
 

@@ -249,7 +249,9 @@ def test_commands_fit_list_show_promote_and_roll_back(
     assert shown["tapes"] == [Store(tmp_path / "tapes").find("SYNTH").sha256]
     assert (shown["horizon_bars"], shown["parent"]) == (2, 0)
     assert "champion" in papertape("list").output
-    assert re.search(r"horizon_bars +2\b", papertape("show", "2").output)
+    read = papertape("show", "2").output
+    assert re.search(r"horizon_bars +2\b", read)
+    assert "later parts" not in read  # one made by hand has no scores of those: two rows of dashes
     refused = papertape("promote", "7")
     assert isinstance(refused.exception, DataError)
     assert "there is no model 7" in str(refused.exception)
