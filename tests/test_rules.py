@@ -23,7 +23,7 @@ FOR_USERS = {
 }
 # What calls by name: commands, validators, a library's hooks, and how a notebook shows a value.
 CALLED_BY_NAME = ("command", "validator", "serializer", "overload")
-HOOKS = {"add_llvm_module", "load_overload", "add_overload", "typeof", "get_code"}
+HOOKS = {"add_llvm_module", "load_overload", "add_overload", "typeof", "get_code", "on_broken_pipe"}
 
 
 def every_module() -> list[Path]:

@@ -43,6 +43,10 @@ class Terminal(Console):
         """Return a text for the terminal, without control characters of its own."""
         return super().render_str(printable(text), **options)
 
+    def on_broken_pipe(self) -> None:
+        """Let the command line say what a broken pipe means: this console would end with a failure, and with no pipe to ask."""
+        raise  # noqa: PLE0704 - called while it is handled
+
     def print(self, *objects: Any, **options: Any) -> None:
         """Print, tables in as many parts as they need."""
         parts = [

@@ -186,12 +186,13 @@ def test_an_interrupt_while_a_command_is_loaded(module: str) -> None:
     assert done.returncode == 130
 
 
-def test_a_reader_that_has_read_enough_is_no_failure(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [["config", "schema"], ["models", "list"]])  # plain, and by the console
+def test_a_reader_that_has_read_enough_is_no_failure(tmp_path: Path, words: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
 
     done = subprocess.run(
-        [sys.executable, "-m", "papertape.daemon.cli", "config", "schema"],
+        [sys.executable, "-m", "papertape.daemon.cli", *words],
         cwd=tmp_path,
         stdout=writer,
         stderr=subprocess.PIPE,
