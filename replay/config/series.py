@@ -36,10 +36,11 @@ class RecordedSeries:
         kept = []
         for use in self.others:
             rows = use.rows
-            if use.file.kind == FUNDING_RATE:  # an engine notes what is settled by itself
+            # An engine notes what is settled by itself, but no rate older than one of which it is told that it will be missing.
+            if use.file.kind == FUNDING_RATE and not np.isnan(rows["value"]).any():
                 times = zip(rows["symbol"].tolist(), (rows["known_ms"] - 1).tolist(), strict=True)
                 is_paid = np.array([pair in paid for pair in times], bool)
-                rows = rows[~is_paid | np.isnan(rows["value"])]
+                rows = rows[~is_paid]
             kept.append(rows)
         rows = _joined(kept)
         told: list[tuple[int, Funding | SeriesRows]] = [(0, SeriesRows(rows))] if len(rows) else []

@@ -122,6 +122,18 @@ def test_a_settlement_is_a_feature_at_the_closes_after_it(tmp_path: Path) -> Non
     assert result.trades["funding"].tolist() == [pytest.approx(50 * (100 * 0.002 - 96 * 0.001))]
 
 
+def test_rates_before_a_missing_settlement_are_known_as_those_after_it(tmp_path: Path) -> None:
+    """An engine that is told first of all what will be missing takes older settlements for no news."""
+    settled = (0, 1, 2, 3, 6, 7, 8, 9)
+    rates = write(tmp_path / "f.csv", "time,rate", *(f"{at(h)},{h / 1000 + 0.001}" for h in settled))
+
+    _, seen = run("funding", funding={"X": rates})
+
+    # Each from the close after it on; that of 4 is due then, and missed at 4:30.
+    expected = [0.001, 0.002, 0.003, 0.004, NAN, NAN, 0.007, 0.008, 0.009, 0.01]
+    assert seen["funding"] == pytest.approx(expected, nan_ok=True)
+
+
 MARKS = {
     "as traded": ([(96.0,) * 4] * 10, False),
     "a wick": ([(100.0,) * 4] * 4 + [(100.0, 100.0, 90.0, 96.0)] + [(96.0,) * 4] * 5, True),
