@@ -37,7 +37,7 @@ from papertape.daemon.runtime.jobs import Job, Jobs, Pace, stats_of
 from papertape.daemon.runtime.lock import only_one
 from papertape.daemon.runtime.recovery import Recovered, begin, limit_of, recover
 from papertape.daemon.runtime.strategy_faults import StrategyFaults
-from papertape.daemon.runtime.upgrade import keep_fees, refuse_other_fees
+from papertape.daemon.runtime.upgrade import keep_digests, refuse_edited
 from papertape.engine.core import Engine
 from papertape.engine.errors import PapertapeError
 from papertape.replay.learning.settings import cadence_of, settings_of
@@ -266,10 +266,10 @@ def _open_chapter(journal: Journal, chapter: Chapter, hooks: Hooks) -> list[str]
 
 
 def _recovered(journal: Journal, hooks: Hooks) -> Recovered:
-    """Return the engine after the last input, unless a user's function for fees would write something else of it."""
-    refuse_other_fees(journal)
+    """Return the engine after the last input, unless a user's code that was edited would write something else of it."""
+    refuse_edited(journal)
     recovered = recover(journal, hooks.on_progress)
-    keep_fees(journal)
+    keep_digests(journal)
     return recovered
 
 

@@ -1,0 +1,109 @@
+"""A user's strategy that was edited between two starts: taken where it decides the same of all that was, refused where not."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from papertape.daemon.app import serve
+from papertape.daemon.chapters.opening import Opening
+from papertape.daemon.journal import Journal
+from papertape.daemon.journal.identity import Identity
+from papertape.daemon.runtime.restep import verify_state
+from papertape.engine.errors import ConfigError
+from tests.support.journals import candles, derived, identity, recorded
+
+ROWS = candles(260)
+STRATEGY = """
+from papertape import FLAT, LONG, Decision
+
+
+class Above:
+    features = ("ema_5",)
+
+    def decide(self, view):
+        if view.close > view["ema_5"]:
+            return Decision(LONG)
+        return Decision(FLAT)
+
+
+class Below:
+    features = ("ema_5",)
+
+    def decide(self, view):
+        return Decision(LONG if view.close < view["ema_5"] else FLAT)
+"""
+OTHERWISE = STRATEGY.replace('view.close > view["ema_5"]', 'view.close > 1.02 * view["ema_5"]')
+REWRITTEN = STRATEGY.replace(
+    '        if view.close > view["ema_5"]:\n            return Decision(LONG)\n        return Decision(FLAT)\n',
+    '        average = view["ema_5"]  # in other words\n        return Decision(LONG if average < view.close else FLAT)\n',
+)
+
+
+@pytest.fixture(autouse=True)
+def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    write(tmp_path, STRATEGY)
+
+
+def write(tmp_path: Path, text: str, name: str = "edited_live") -> None:
+    """Let the module be this, as it is for a process that begins."""
+    sys.modules.pop(name, None)
+    for file in tmp_path.glob(f"__pycache__/{name}*"):
+        file.unlink()
+    (tmp_path / f"{name}.py").write_text(text)
+
+
+def about(state: Path, name: str) -> Identity:
+    account = {"sizing": "fraction"}
+    return identity(strategy={"name": name}, account=account, daemon={"state": str(state)})
+
+
+def lived(state: Path, last: int, name: str = "edited_live:Above", chapter: Opening | None = None) -> None:
+    feed = recorded(ROWS[: 2 * last], 20)
+    asyncio.run(serve(about(state, name), feed, is_virtual=True, chapter=chapter))
+
+
+def test_one_that_decides_the_same_in_other_words_goes_on(tmp_path: Path) -> None:
+    lived(tmp_path / "state", 100)
+    write(tmp_path, REWRITTEN)
+    lived(tmp_path / "state", 260)
+    with Journal.read(tmp_path / "state") as journal:
+        rewritten = journal.meta("strategies")
+    lived(tmp_path / "state", 260)
+
+    write(tmp_path, STRATEGY)
+    lived(tmp_path / "whole", 260)
+    assert derived(tmp_path / "state") == derived(tmp_path / "whole")
+    assert len(derived(tmp_path / "state")["fills"]) > 20
+    with Journal.read(tmp_path / "whole") as journal:
+        assert journal.meta("strategies") != rewritten
+
+
+def test_one_that_decides_otherwise_is_refused_and_a_chapter_takes_it(tmp_path: Path) -> None:
+    """Its past would be another than the account's, and the audit would find that at every look."""
+    state = tmp_path / "state"
+    lived(state, 100)
+    before = derived(state)
+
+    write(tmp_path, OTHERWISE)
+    with pytest.raises(
+        ConfigError,
+        match=r"strategy.name: it was edited and decides otherwise .* \((decisions|fills) .*chapter",
+    ):
+        lived(state, 120)
+    assert derived(state) == before
+
+    write(tmp_path, STRATEGY)
+    write(tmp_path, OTHERWISE, "edited_since")
+    lived(state, 180, "edited_since:Above", Opening("two per cent above"))
+    lived(state, 260, "edited_since:Above")
+    assert verify_state(state, trust_code=True).difference is None
+
+
+def test_what_is_built_in_has_no_digest(tmp_path: Path) -> None:
+    lived(tmp_path / "state", 40, "ema_cross")
+
+    with Journal.read(tmp_path / "state") as journal:
+        assert journal.meta("strategies") is None
