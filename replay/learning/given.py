@@ -56,4 +56,9 @@ def given_sentences(models: Sequence[tuple[int, bytes]], *, is_asked: bool) -> l
     said = f"{counted(len(taken), 'model')} given and not trained on the way, in force from {utc_text(min(taken))} on"
     if not is_asked:
         return [f"{said}: the strategy asks no model, so it changed nothing."]
+    judged = sum(int(read_artefact(data).record.gate.get("rows", 0)) for _, data in models if data)
+    if judged:
+        return [
+            f"{said}; what judged it, {judged:,} rows after those it has learnt from, may be among these candles."
+        ]
     return [f"{said}; whether it was chosen by what these candles show is not known here."]

@@ -12,10 +12,11 @@ from papertape import backtest, hold_out
 from papertape.daemon.cli import app
 from papertape.daemon.learning.model_store import ModelStore
 from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.model.artefact import read_artefact, write_artefact
 from papertape.replay.backtesting.verify import verify
 from papertape.replay.config import make_config
 from papertape.replay.learning.by_hand import fit_from_tape
-from papertape.replay.learning.given import given_schedule
+from papertape.replay.learning.given import given_schedule, given_sentences
 from papertape.replay.research.trials.holdout import locked
 from papertape.replay.tapes.store import Store
 from papertape.replay.tapes.synthetic import synthesize
@@ -92,6 +93,13 @@ def test_a_result_says_of_given_models_what_it_cannot_know(early: bytes, tmp_pat
     )
     assert f"{given}: the strategy asks no model, so it changed nothing." in unasked.summary["doubts"]
     assert verify(found.save(tmp_path / "result"), [TAPE]).is_equal
+    artefact = read_artefact(early)
+    gated = write_artefact(replace(artefact.record, gate={"rows": 1_234}), artefact.tensors)
+    (said,) = given_sentences([(at(1_000), gated)], is_asked=True)
+    assert (
+        said
+        == f"{given}; what judged it, 1,234 rows after those it has learnt from, may be among these candles."
+    )
 
 
 def test_every_given_model_is_a_trial_of_its_own(early: bytes, late: bytes) -> None:
