@@ -23,7 +23,7 @@ DOCS, PICTURES = ROOT / "deploy" / "docs" / "research.md", ROOT / "deploy" / "pi
 # Of each picture the folder that its command writes to, and how much of the page is shown; in the order of the commands.
 PAGES = {
     "surface": ("results/first", 1000, 1284),
-    "walkforward": ("results/quarters", 1120, 1640),
+    "walkforward": ("results/quarters", 1120, 1664),
     "search": ("results/further", 1000, 1262),
 }
 
