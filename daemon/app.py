@@ -267,9 +267,9 @@ def _open_chapter(journal: Journal, chapter: Chapter, hooks: Hooks) -> list[str]
 
 def _recovered(journal: Journal, hooks: Hooks) -> Recovered:
     """Return the engine after the last input, unless a user's code that was edited would write something else of it."""
-    refuse_edited(journal)
+    digests = refuse_edited(journal)
     recovered = recover(journal, hooks.on_progress)
-    keep_digests(journal)
+    keep_digests(journal, digests)
     return recovered
 
 

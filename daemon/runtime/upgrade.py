@@ -147,32 +147,32 @@ class _Kind(NamedTuple):
     refusal: str
 
 
-def refuse_edited(journal: Journal) -> None:
-    """Raise ConfigError where a user's code was edited and says otherwise of what an account has done."""
-    edited = [kind for kind in _KINDS if _is_edited(_kept(journal, kind), _digests(journal, kind))]
-    if not edited:
-        return
-    changes = compare_versions(journal.path.parent, trust_code=True).changes
+def refuse_edited(journal: Journal) -> dict[str, list[str]]:
+    """
+    Raise ConfigError where a user's code was edited and says otherwise of what an account has done.
+
+    Return digests for `keep_digests`, taken before any of that code runs: what it keeps in its module is no edit.
+    """
+    accounts = lineage_of(journal).accounts
+    now = {kind.key: [kind.digest(account.config) for account in accounts] for kind in _KINDS}
+    edited = [kind for kind in _KINDS if _is_edited(_kept(journal, kind.key), now[kind.key])]
+    changes = compare_versions(journal.path.parent, trust_code=True).changes if edited else ()
     for kind in edited:
         spoken = [change for change in changes if kind.counts(change)]
         if spoken:
             raise ConfigError(kind.refusal.format(spoken[0]))
+    return now
 
 
-def keep_digests(journal: Journal) -> None:
+def keep_digests(journal: Journal, digests: Mapping[str, list[str]]) -> None:
     """Keep which code of a user an account and its chapters have; nothing where there is none."""
-    for kind in _KINDS:
-        now = _digests(journal, kind)
-        if any(now) and now != _kept(journal, kind):
-            journal.commit([_keeping(kind.key, now)])
+    for key, now in digests.items():
+        if any(now) and now != _kept(journal, key):
+            journal.commit([_keeping(key, now)])
 
 
-def _kept(journal: Journal, kind: _Kind) -> list[str]:
-    return list(json.loads(journal.meta(kind.key) or "[]"))
-
-
-def _digests(journal: Journal, kind: _Kind) -> list[str]:
-    return [kind.digest(account.config) for account in lineage_of(journal).accounts]
+def _kept(journal: Journal, key: str) -> list[str]:
+    return list(json.loads(journal.meta(key) or "[]"))
 
 
 def _keeping(key: str, digests: list[str]) -> Work[None]:

@@ -19,6 +19,8 @@ import numpy as np
 _PLAIN: Final = (int, float, complex, str, bytes, bool, type(None), range, np.generic, np.dtype)
 # Modules of which a value's text says all.
 _SAID_WHOLLY: Final = ("datetime", "decimal", "fractions", "zoneinfo")
+# Of a class: what says nothing of what it does, and what `copy` notes on it once it has copied one.
+_NOT_WRITTEN: Final = ("__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__", "__slotnames__")
 _OURS: Final = ("papertape", "builtins", "numba", "numpy")
 
 
@@ -120,7 +122,7 @@ class _Definition:
         for base in kind.__bases__:
             self.add(base)
         for name, value in sorted(vars(kind).items()):
-            if name in ("__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__"):
+            if name in _NOT_WRITTEN:
                 continue
             if isinstance(value, property):
                 value = value.fget

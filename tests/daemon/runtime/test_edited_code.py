@@ -102,6 +102,22 @@ def test_one_that_decides_otherwise_is_refused_and_a_chapter_takes_it(tmp_path: 
     assert verify_state(state, trust_code=True).difference is None
 
 
+def test_what_a_strategy_keeps_in_its_module_is_no_edit(tmp_path: Path) -> None:
+    counting = STRATEGY.replace("class Above", "SEEN = []\n\n\nclass Above").replace(
+        '        if view.close > view["ema_5"]',
+        '        SEEN.append(1)\n        if view.close > view["ema_5"]',
+    )
+    write(tmp_path, counting)
+    kept = []
+    for last in (100, 120):
+        lived(tmp_path / "state", last)
+        sys.modules.pop("edited_live")
+        with Journal.read(tmp_path / "state") as journal:
+            kept.append(journal.meta("strategies"))
+
+    assert kept[0] == kept[1] is not None
+
+
 def test_what_is_built_in_has_no_digest(tmp_path: Path) -> None:
     lived(tmp_path / "state", 40, "ema_cross")
 

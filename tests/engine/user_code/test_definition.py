@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import copy
 from datetime import time
 from decimal import Decimal
 from functools import cache, partial
@@ -205,3 +206,17 @@ def test_what_code_finds_in_modules_belongs_to_it(is_closure: bool) -> None:
     first, again, second = (digest_of(asking(helper, is_closure)) for helper in (twofold, twofold, threefold))
 
     assert first == again != second
+
+
+def test_a_class_of_which_something_was_copied_is_the_same() -> None:
+    """`copy` notes the names of its slots on it, as `__slotnames__`."""
+
+    class Copied:
+        def decide(self, view: object) -> None:
+            self.last = view
+
+    before = digest_of(Copied)
+    copy(Copied())
+
+    assert "__slotnames__" in vars(Copied)
+    assert digest_of(Copied) == before
