@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from papertape.engine.candles import timeframe_ms
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.model import read_artefact
 from papertape.replay.config import Config
@@ -27,7 +26,7 @@ def given_schedule(
     traded = [tape for tape in tapes if tape.symbol not in only_read]
     cuts = [tape.between(config.data.start, config.data.end) for tape in traded or tapes]
     first_ms = min(int(cut.candles["open_ms"][0]) for cut in cuts)
-    last_ms = max(int(cut.candles["open_ms"][-1]) + timeframe_ms(cut.timeframe) for cut in cuts)
+    last_ms = max(int(cut.candles["open_ms"][-1]) + cut.length_ms for cut in cuts)
     taken: dict[int, tuple[str, bytes]] = {}
     for name, data in models.items():
         end_ms = read_artefact(data).record.end_ms

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from papertape.engine.candles import DAY_MS
 from papertape.engine.jit import Rows
 from papertape.engine.performance.curve import CurveColumns, units_of
 from papertape.replay.backtesting.figures import FIGURES
@@ -17,7 +18,6 @@ from papertape.replay.research.sweep.axes import Axis
 from papertape.replay.research.walkforward.result import WalkResult, WindowRow
 
 PAGE: Final = "report.html"
-_DAY_MS: Final = 86_400_000
 _SHOWN: Final = ("total_return", "sharpe", "max_drawdown", "trades", "profit_factor")
 _SPANS: Final = ("train_ms", "seen_ms", "test_ms", "end_ms")
 
@@ -34,7 +34,7 @@ def doubts_of(found: WalkResult) -> list[str]:
     """Return what speaks against a walk-forward, in words."""
     said = list(found.warnings)
     if found.left_over_ms:
-        days, needed = (ms / _DAY_MS for ms in (found.left_over_ms, found.plan.test_ms))
+        days, needed = (ms / DAY_MS for ms in (found.left_over_ms, found.plan.test_ms))
         said.append(
             f"the last {days:.1f} days of the candles are in no window, which would need {needed:g}: left out"
         )
