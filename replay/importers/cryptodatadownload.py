@@ -13,7 +13,7 @@ from papertape.engine.jit import IntArray
 from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.options import Options, name_hints, plain_symbol
 from papertape.replay.importers.source import FileSource
-from papertape.replay.importers.table import TextTable, numbers, read_table, split
+from papertape.replay.importers.table import TextTable, numbers, only_place, read_table, split
 from papertape.replay.importers.times import text_times, times
 from papertape.replay.tapes.raw import PRICES, Raw, raw_candles
 
@@ -42,9 +42,9 @@ def read(source: FileSource, options: Options) -> Raw:
     missing = [name for name in ("symbol", *PRICES) if name not in names]
     if missing:
         raise DataError(f"{source.name}: the header lacks {', '.join(missing)}")
-    symbol = _symbol(table, names.index("symbol"))
+    symbol = _symbol(table, only_place(names, "symbol", source.name))
     open_ms, how = _times(table, names)
-    prices = [numbers(table, names.index(name), name) for name in PRICES]
+    prices = [numbers(table, only_place(names, name, source.name), name) for name in PRICES]
     column = _base_volume(table, names, symbol)
     hints = name_hints(source)
     return Raw(
@@ -73,10 +73,10 @@ def _symbol(table: TextTable, column: int) -> str:
 def _times(table: TextTable, names: list[str]) -> tuple[IntArray, str]:
     """Return the times from `unix` if there is one, otherwise from `date`."""
     if "unix" in names:
-        return times(table, names.index("unix"), mixed_units=True)
+        return times(table, only_place(names, "unix", table.name), mixed_units=True)
     if "date" not in names:
         raise DataError(f"{table.name}: the header has neither unix nor date")
-    column = names.index("date")
+    column = only_place(names, "date", table.name)
     cells = table.columns[column].to_pylist()
     if re.fullmatch(r"\d{4}-\d\d-\d\d \d\d-[AP]M", str(cells[0])):
         stamps, _ = text_times(cells, table.part, "%Y-%m-%d %I-%p")

@@ -12,6 +12,7 @@ from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.lists import USUAL, column_order, head_rows, read_rows
 from papertape.replay.importers.options import Options, exchange_hint, name_hints
 from papertape.replay.importers.source import FileSource
+from papertape.replay.importers.table import only_place
 from papertape.replay.importers.times import numeric_times
 from papertape.replay.tapes.raw import PRICES, Part, Raw, raw_candles
 
@@ -36,13 +37,14 @@ def read_feather(source: FileSource, options: Options) -> Raw:
             f"{source.name}: a feather file without {', '.join(missing)}; freqtrade's candles have "
             f"{', '.join(wanted)}"
         )
+    places = [only_place(table.column_names, name, source.name) for name in wanted]
     if "funding_rate" in source.path.name:
         raise DataError(f"{source.name}: freqtrade's funding rates, not candles")
     import pandas as pd
 
     try:
-        stamps = pd.DatetimeIndex(pd.to_datetime(table.column("date").to_pandas(), utc=True))
-        columns = [table.column(name).to_numpy().astype("float64") for name in (*PRICES, "volume")]
+        stamps = pd.DatetimeIndex(pd.to_datetime(table.column(places[0]).to_pandas(), utc=True))
+        columns = [table.column(place).to_numpy().astype("float64") for place in places[1:]]
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{source.name}: a column holds no times or no numbers") from error
     if not len(stamps) or stamps.hasnans:

@@ -16,7 +16,7 @@ from papertape.replay.importers.dialect import Importer
 from papertape.replay.importers.options import Options, name_hints
 from papertape.replay.importers.refuse import SYMBOLS, other_markets
 from papertape.replay.importers.source import FileSource
-from papertape.replay.importers.table import TextTable, is_number, numbers, read_table, split
+from papertape.replay.importers.table import TextTable, is_number, numbers, only_place, read_table, split
 from papertape.replay.importers.times import in_zone, is_clock, numeric_times, text_times, times
 from papertape.replay.tapes.arrow import plain_column
 from papertape.replay.tapes.raw import PRICES, Part, Raw, raw_candles
@@ -44,6 +44,7 @@ NAMES = {
     "volume": ("volume", "v", "vol", "basevolume", "volumebase"),
 }
 FIELDS = tuple(NAMES)
+_COUNT = "count from 0 with --columns"
 
 
 def _plain(name: str) -> str:
@@ -56,7 +57,7 @@ def find_columns(
     """
     Return the position of each field: by the user's map, by position (`time=0`), or by its usual names.
 
-    Raises DataError naming what is missing.
+    Raises DataError naming what is missing, or a name that several columns have.
     """
     found: dict[str, int] = {}
     for field, wanted in given.items():
@@ -65,9 +66,9 @@ def find_columns(
         found[field] = _position(names, wanted, where)
     plain = [_plain(name) for name in names]
     for field, usual in NAMES.items():
-        match = next((plain.index(name) for name in usual if name in plain), None)
-        if field not in found and match is not None:
-            found[field] = match
+        match = next((name for name in usual if name in plain), None)
+        if field in fields and field not in found and match is not None:
+            found[field] = only_place(plain, match, where, _COUNT)
     missing = [field for field in fields if field not in found]
     if missing and "fundingrate" in plain:
         raise DataError(f"{where}: seems to be a funding rate file, not candles")
@@ -83,7 +84,7 @@ def find_columns(
 def _position(names: Sequence[str], wanted: str, where: str) -> int:
     """Return the position of a column that a user names or counts."""
     if wanted in names:
-        return list(names).index(wanted)
+        return only_place(names, wanted, where, _COUNT)
     if wanted.isdigit() and int(wanted) < len(names):
         return int(wanted)
     raise DataError(f"{where}: no column {wanted!r}{did_you_mean(wanted, names)}")
@@ -151,7 +152,7 @@ def _time_pair(
     plain = [_plain(name) for name in names]
     if wanted or "date" not in plain or "time" not in plain:
         return None
-    date_at, clock_at = plain.index("date"), plain.index("time")
+    date_at, clock_at = (only_place(plain, name, where, _COUNT) for name in ("date", "time"))
     return (date_at, clock_at) if is_clock(str(table.columns[clock_at][0])) else None
 
 

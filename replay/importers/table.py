@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +62,16 @@ def split(line: str, delimiter: str = ",") -> list[str]:
     """Return the cells of a line, without quotes and spaces."""
     cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
     return [cell.strip() for cell in cells]
+
+
+def only_place(names: Sequence[str], name: str, where: str, way_out: str = "") -> int:
+    """Return the position of a name; DataError where several columns have it, for nothing says which one is meant."""
+    places = [place for place, each in enumerate(names) if each == name]
+    if len(places) > 1:
+        numbered = " and ".join(map(str, places))
+        hint = f", or {way_out}: they are columns {numbered}" if way_out else ""
+        raise DataError(f"{where}: {len(places)} columns are called {name!r}; leave one{hint}")
+    return places[0]
 
 
 def is_number(cell: str) -> bool:

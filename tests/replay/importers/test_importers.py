@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import feather
 
 from papertape.engine.candles import FLAG_SYNTHETIC
 from papertape.engine.errors import DataError
@@ -297,6 +300,55 @@ def test_a_table_of_two_markets_is_refused_and_another_name_is_said(tmp_path: Pa
     assert "the file calls its market XBT-USDT" in import_tape(path, known).tape.notes
     write("BTC/USDT", "BTC/USDT", "BTC/USDT")
     assert not any("calls" in note for note in import_tape(path, known).tape.notes)
+
+
+TWICE = ("time", "open", "high", "low", "close", "volume")
+
+
+@pytest.mark.parametrize("again", ["close", " Close ", "CLOSE", "time", "Volume"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_column_that_stands_twice_is_refused_and_can_be_counted(
+    tmp_path: Path, again: str, suffix: str
+) -> None:
+    rows = [(JAN_MS + i * HOUR_MS, *bar) for i, bar in enumerate(BARS)]
+    path = tmp_path / f"x.{suffix}"
+    if suffix == "csv":
+        lines = [",".join((*TWICE, again)), *(",".join(map(str, (*row, 1))) for row in rows)]
+        put(tmp_path, path.name, "\n".join(lines) + "\n")
+    else:
+        columns = [*map(pa.array, zip(*rows, strict=True)), pa.array([1, 1, 1])]
+        pq.write_table(pa.table(columns, names=[*TWICE, again]), path)
+    field = again.strip().lower()
+    place = TWICE.index(field)
+
+    with pytest.raises(
+        DataError, match=rf"x\.{suffix}: 2 columns are called '{field}'.* columns {place} and 6$"
+    ):
+        import_tape(path, Options(venue="v", symbol="BTCUSDT"))
+    counted = Options(venue="v", symbol="BTCUSDT", columns={field: str(place)})
+
+    check_bars(import_tape(path, counted).tape)
+
+
+def test_a_column_that_stands_twice_is_refused_in_files_of_other_tools(tmp_path: Path) -> None:
+    head = "unix,date,symbol,open,high,low,close,Volume BTC,Close\n"
+    first = f"{JAN_MS},2023-01-01 00:00:00,BTCUSD,1,1,1,1,1,1\n"
+    put(tmp_path, "Gemini_BTCUSD_1h.csv", head + first)
+    columns = [pa.array([JAN_MS], pa.timestamp("ms")), *(pa.array([1.0]) for _ in range(6))]
+    names = ["date", "open", "high", "low", "close", "volume", "close"]
+    feather.write_feather(pa.table(columns, names=names), tmp_path / "BTC_USDT-1h.feather")
+
+    for name in ("Gemini_BTCUSD_1h.csv", "BTC_USDT-1h.feather"):
+        with pytest.raises(DataError, match=f"{name}: 2 columns are called 'close'; leave one$"):
+            read_raw(tmp_path / name, Options())
+
+
+def test_a_column_that_is_not_read_may_stand_twice(tmp_path: Path) -> None:
+    lines = ["time,open,high,low,close,volume,note,note"]
+    lines += [f"{JAN_MS + i * HOUR_MS},{','.join(map(str, bar))},a,b" for i, bar in enumerate(BARS)]
+    path = put(tmp_path, "x.csv", "\n".join(lines) + "\n")
+
+    check_bars(import_tape(path, Options(venue="v", symbol="BTCUSDT")).tape)
 
 
 def test_parquet_with_named_columns_and_our_name(tmp_path: Path) -> None:
