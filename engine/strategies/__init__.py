@@ -35,7 +35,7 @@ from papertape.engine.strategies.protocol import Decision, KernelStrategy, Strat
 from papertape.engine.strategies.rsi_reversion import RsiReversion
 from papertape.engine.strategies.trend_bracket import BracketW2
 from papertape.engine.strategies.view import View
-from papertape.engine.user_code.importing import import_as_written
+from papertape.engine.user_code.importing import if_pythons_own, import_as_written
 
 STRATEGIES: Final[dict[str, Callable[..., KernelStrategy | Strategy]]] = {
     "confluence": Confluence,
@@ -63,7 +63,10 @@ def load_object(path: str) -> Any:
         said = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{path}: module {module_name!r} cannot be imported: {said}") from error
     if not hasattr(module, name):
-        raise ConfigError(f"{path}: {module_name!r} has no {name!r}{did_you_mean(name, vars(module))}")
+        hint = if_pythons_own(module_name, getattr(module, "__file__", None)) or did_you_mean(
+            name, vars(module)
+        )
+        raise ConfigError(f"{path}: {module_name!r} has no {name!r}{hint}")
     return getattr(module, name)
 
 

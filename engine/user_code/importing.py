@@ -13,14 +13,29 @@ from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
+from typing import Final
 
 from papertape.engine.user_code.definition import is_library, is_users
+
+_PYTHONS: Final = contextlib.__file__.removesuffix("contextlib.py")  # the folder of its modules
 
 
 def import_as_written(name: str) -> ModuleType:
     """Return a module, and load it and what it imports of its user's from their text; what is loaded already stays."""
     with _read_from_text():
         return import_module(name)
+
+
+def if_pythons_own(module: str, file: object) -> str:
+    """
+    Return, as the end of a sentence, that a module is one of Python's and not its user's; nothing for any other.
+
+    file  where it lies; None where it has no file of Python
+    """
+    top = module.partition(".")[0]
+    if top not in sys.stdlib_module_names or not (file is None or str(file).startswith(_PYTHONS)):
+        return ""
+    return f"; {top} is a module of Python itself, found before a file of yours: give {top}.py another name"
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from papertape.engine.broker.risk.own_fees import ARGUMENTS
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.engine.strategies import make_strategy
+from papertape.engine.user_code.importing import if_pythons_own
 from papertape.replay.config import Config
 from papertape.replay.config.declarations import check_value, declared_in
 from papertape.replay.config.fields import about_symbol
@@ -160,7 +161,8 @@ def _look_up(key: str, path: str, depth: int) -> _Found | None:
 def _look_into(where: str, module: str, name: str, depth: int) -> _Found | None:
     file = file_of(module)
     if file is None:
-        raise ConfigError(f"{where}: there is no Python file of module {module!r}")
+        hint = if_pythons_own(module, None)
+        raise ConfigError(f"{where}: there is no Python file of module {module!r}{hint}")
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     except (OSError, SyntaxError, ValueError) as error:
@@ -170,7 +172,8 @@ def _look_into(where: str, module: str, name: str, depth: int) -> _Found | None:
     if node is None:
         kinds = ast.ClassDef if where.startswith("strategy") else ast.AST
         near = [key for key, value in names.items() if isinstance(value, kinds)]
-        hint = did_you_mean(name, near) if near else "; it has no class"
+        nearest = did_you_mean(name, near) if near else "; it has no class"
+        hint = if_pythons_own(module, file) or nearest
         raise ConfigError(f"{where}: {file.name} has no {name!r}{hint}")
     if not isinstance(node, ast.ImportFrom):
         return (

@@ -134,6 +134,34 @@ def test_what_is_no_strategy_is_not_called_when_it_is_run_either(folder: Path, n
     assert "called" not in traces(folder)
 
 
+@pytest.mark.parametrize("module", ["json", "math", "sched"])  # a package, one without a file, one file
+def test_a_file_of_the_name_of_one_of_pythons_modules_is_told_to_have_another(
+    folder: Path, module: str
+) -> None:
+    (folder / f"{module}.py").write_text(
+        "class S:\n    features = ()\n\n    def decide(self, view):\n        return None\n"
+    )
+    sys.path.append(sys.path.pop(sys.path.index(str(folder))))  # where a command has its current folder
+    told = f"; {module} is a module of Python itself, found before a file of yours: give {module}.py another name$"
+
+    for look in (check_strategy, make_strategy):
+        with pytest.raises(ConfigError, match=told):
+            look(f"{module}:S", {})
+
+
+def test_a_file_of_such_a_name_that_is_found_first_is_its_users(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "sched.py").write_text("class S:\n    features = ()\n")
+    monkeypatch.delitem(sys.modules, "sched", raising=False)
+
+    for look in (check_strategy, make_strategy):
+        with pytest.raises(ConfigError, match="has no 'T': ") as refused:
+            look("sched:T", {})
+        assert "Python itself" not in str(refused.value)
+    monkeypatch.delitem(sys.modules, "sched", raising=False)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
