@@ -4,7 +4,8 @@ Settlements between candles: each after the candles that have closed by its time
 Delta's stream tells a settlement seconds after its time (`papertape.daemon.feeds.delta.funding`), ccxt's streams tell
 none. What was not told by the time that a later candle is there (or the daemon was down or cut off, or the last estimate
 was stale) is asked of the venue's history before that candle goes on. What the history does not know either is told as a
-gap, and the series `funding` is not known from then on; nothing is guessed.
+gap, and the series `funding` is not known from then on; nothing is guessed. So is a rate beyond what a file of rates may
+have, wherever it comes from: what was charged live can be replayed.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from papertape.engine.errors import DataError
 from papertape.engine.events import Cause, Event, Funding, Halt, SeriesRows
 from papertape.engine.jit import Rows
 from papertape.engine.records import FUNDING_RATE, SERIES
+from papertape.replay.importers.series import LARGEST_RATE
 
 
 class ChargedFunding(NamedTuple):
@@ -110,7 +112,7 @@ class WithSettlements:
     async def _due(self, first_open_ms: int, last_close_ms: int) -> list[ChargedFunding]:
         """Return the settlements before the last close that are not out yet, in order."""
         while self._told:
-            heard = self._told.popleft()
+            heard = self._believed(self._told.popleft())
             if heard.symbol in self._perpetuals:
                 self._heard[heard.symbol, heard.time_ms] = heard
         due: dict[str, list[int]] = {}
@@ -152,7 +154,8 @@ class WithSettlements:
             for rate in rates:
                 if rate.time_ms in times:
                     price = marks.get(rate.time_ms, 0.0)
-                    known[rate.time_ms] = ChargedFunding(symbol, rate.time_ms, rate.rate, price)
+                    charged = ChargedFunding(symbol, rate.time_ms, rate.rate, price)
+                    known[rate.time_ms] = self._believed(charged)
         except DataError as error:
             self._tell(symbol, f"funding history: {error}")
         for t in times:
@@ -160,6 +163,16 @@ class WithSettlements:
                 known[t] = ChargedFunding(symbol, t, None, 0.0)
                 self._tell(symbol, f"the funding rate of {t} ms is not known; nothing is charged")
         return known
+
+    def _believed(self, settlement: ChargedFunding) -> ChargedFunding:
+        """Return a settlement with its rate not known where it is one that no file of rates may have; that is told."""
+        symbol, time_ms, rate, _ = settlement
+        if rate is None or abs(rate) <= LARGEST_RATE:
+            return settlement
+        self._tell(
+            symbol, f"the funding rate of {time_ms} ms, {rate:g}, is beyond {LARGEST_RATE:g}; it is not taken"
+        )
+        return settlement._replace(rate_fraction=None)
 
     def _event(self, settlement: ChargedFunding) -> Event:
         """Return a settlement as the engine takes it; of an unknown rate only that it is not known."""

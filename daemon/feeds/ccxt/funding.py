@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from papertape.daemon.feeds.ccxt.markets import CcxtMarkets
 from papertape.daemon.feeds.protocol import Notice, NoticeKind, OnNotice
-from papertape.replay.importers.series import LARGEST_RATE, LATE_MS
+from papertape.replay.importers.series import LATE_MS
 from papertape.replay.runtime.clock import Clock
 from papertape.replay.sources.ccxt_history import CcxtHistory
 
@@ -130,7 +130,7 @@ def _settlements(rows: list[dict[str, Any]]) -> dict[int, float]:
     for row in rows:
         rate, stamp_ms = _number(row.get("fundingRate")), int(row.get("timestamp") or 0)
         time_ms = round(stamp_ms / 60_000) * 60_000
-        if time_ms and abs(stamp_ms - time_ms) <= LATE_MS and abs(rate) <= LARGEST_RATE:
+        if time_ms and abs(stamp_ms - time_ms) <= LATE_MS and math.isfinite(rate):
             known[time_ms] = rate
     return known
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from papertape.daemon.feeds.settlements import ChargedFunding, Perpetual, WithSe
 from papertape.engine.errors import DataError
 from papertape.engine.events import Cause, Event, Funding, Halt, SeriesRows
 from papertape.engine.jit import Rows
+from papertape.engine.records import FUNDING_RATE
+from papertape.replay.importers.series import read_series
 from papertape.replay.sources.delta_rest import RateSettlement
 from tests.support.helpers import START_MS, interleave, make_candles
 
@@ -166,6 +169,39 @@ async def test_of_an_unknown_rate_the_history_is_asked() -> None:
     events, _ = await told(batches, History({EIGHT_MS: 0.0005}, {EIGHT_MS: 98.0}), unknown)
 
     assert events[1] == Funding(EIGHT_MS, 0, 0.0005, 98.0)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("rate", [0.2001, -0.35])
+@pytest.mark.parametrize("source", ["stream", "history"])
+async def test_a_rate_that_no_file_may_have_is_said_and_not_charged(
+    rate: float, source: str, tmp_path: Path
+) -> None:
+    heard = {1: [ChargedFunding("X", EIGHT_MS, rate, 99.0)]} if source == "stream" else {}
+    history = History({EIGHT_MS: rate} if source == "history" else {})
+    batches = [minutes(EIGHT_MS + i * MINUTE_MS, 1) for i in (-1, 0)]
+    (tmp_path / "x.csv").write_text(f"{EIGHT_MS},{rate}\n")
+
+    events, notices = await told(batches, history, heard)
+
+    with pytest.raises(DataError, match=r"is not between -0\.2 and 0\.2"):
+        read_series(tmp_path / "x.csv", "X", FUNDING_RATE)
+    assert isinstance(events[1], SeriesRows)
+    assert np.isnan(events[1].rows["value"]).all()
+    assert f"the funding rate of {EIGHT_MS} ms, {rate:g}, is beyond 0.2; it is not taken" in [
+        notice.detail for notice in notices
+    ]
+
+
+@pytest.mark.asyncio
+async def test_of_a_rate_that_cannot_be_the_history_is_asked_and_the_largest_is_charged() -> None:
+    heard = {1: [ChargedFunding("X", EIGHT_MS, 20.0, 99.0)]}  # percent in place of a fraction
+    batches = [minutes(EIGHT_MS + i * MINUTE_MS, 1) for i in (-1, 0)]
+
+    events, notices = await told(batches, History({EIGHT_MS: 0.2}, {EIGHT_MS: 98.0}), heard)
+
+    assert events[1] == Funding(EIGHT_MS, 0, 0.2, 98.0)
+    assert len(notices) == 1
 
 
 @pytest.mark.asyncio

@@ -152,9 +152,8 @@ def test_a_settlement_without_a_rate_is_a_gap_and_is_not_charged(rate: str | Non
     (gap,) = events
     assert isinstance(gap, SeriesRows)
     assert np.isnan(gap.rows["value"]).all()
-    assert [notice.detail for notice in notices] == [
-        f"the funding rate of {EIGHT_MS} ms is not known; nothing is charged"
-    ]
+    told = ", 0.4, is beyond 0.2; it is not taken" if rate == "0.4" else " is not known; nothing is charged"
+    assert [notice.detail for notice in notices] == [f"the funding rate of {EIGHT_MS} ms{told}"]
 
 
 @pytest.mark.parametrize(
