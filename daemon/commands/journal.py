@@ -11,6 +11,7 @@ from papertape.daemon.journal import Journal
 from papertape.daemon.journal.archive import back_up
 from papertape.daemon.journal.export import export_funding, export_tables, export_tapes
 from papertape.daemon.runtime.drill import drill
+from papertape.replay.config.fields import key_part
 
 journal_app = typer.Typer(help="A daemon's journal, also while it runs.", no_args_is_help=True)
 
@@ -38,7 +39,7 @@ def export_command(
             paths += export_tables(journal, out / "tables")
     _print(paths, as_json)
     for symbol, path in {} if as_json else funding.items():
-        say(f"a replay pays {symbol}'s funding with --set 'data.funding.{symbol}={path}'")
+        say(f"a replay pays {symbol}'s funding with --set 'data.funding.{key_part(symbol)}={path}'")
 
 
 @journal_app.command("backup")

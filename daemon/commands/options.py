@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 ConfigFile = Annotated[
     Path | None, typer.Argument(help="a TOML file; none: the defaults", show_default=False)
 ]
-Changes = Annotated[list[str] | None, typer.Option("--set", help="section.key=value, repeatable")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help='section.key=value, repeatable; a symbol with a dot in quotes: markets."BRK.B".tick_size=0.01',
+    ),
+]
 DaemonFile = Annotated[
     Path | None, typer.Option("--config", help="the daemon's TOML file; none: the defaults")
 ]

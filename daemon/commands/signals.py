@@ -17,6 +17,7 @@ from papertape.engine.features import FEATURES, plan_features, split_request
 from papertape.engine.records import SERIES_NAMES
 from papertape.replay.backtesting.run import load_tapes
 from papertape.replay.config import Config, make_config
+from papertape.replay.config.fields import key_parts
 from papertape.replay.events.events import in_timeframe, market_events
 from papertape.replay.events.export import EVENTS_FILE, FEATURES_FILE, write_events, write_features
 from papertape.replay.events.study import HORIZONS, StudyOptions, StudySeries, study
@@ -158,7 +159,8 @@ def _named(tapes: list[str], series: list[str]) -> Config:
     data: dict[str, Any] = {"tapes": tuple(tapes)}
     for word in series:
         key, _, path = word.partition("=")
-        name, _, symbol = key.partition(".")
+        name, *symbol_parts = key_parts(key)
+        symbol = ".".join(symbol_parts)
         if not (symbol and path):
             raise ConfigError(f"--series {word}: write it like funding.BTCUSDT=funding.csv")
         if name not in SERIES_NAMES:

@@ -32,6 +32,7 @@ CONFIGURATION = f"""# Configuration
 {MADE}
 
 One TOML file serves `papertape replay FILE` and `papertape run FILE`; `--set section.key=value` changes one key.
+A symbol with a dot in it stands in quotes, in a file as in `--set 'markets."BRK.B".tick_size=0.01'`, `--set 'data.funding."BTC.P"=funding.csv'` and `--grid`.
 Every key may be left out. An unknown one is refused with the nearest valid name, and all faults are told at once.
 `papertape config init` writes a file with every key as a comment, `papertape config check FILE` checks one.
 """

@@ -36,7 +36,7 @@ from papertape.engine.broker.ledger import DECIMALS
 from papertape.engine.candles import TIMEFRAMES
 from papertape.engine.errors import ConfigError, did_you_mean
 from papertape.replay.config.cadence import cadence
-from papertape.replay.config.fields import truths_for_numbers, utc_time
+from papertape.replay.config.fields import IN_QUOTES, key_part, key_parts, truths_for_numbers, utc_time
 from papertape.replay.config.learning import Drift, Learning
 from papertape.replay.config.limits import Account, LimitSettings, PortfolioSettings
 from papertape.replay.config.live import Backtests, Daemon, Live, Notifications
@@ -309,7 +309,9 @@ _IN_TOML: Final = {
 def _fault(location: Iterable[int | str], kind: str, message: str, value: Any) -> str:
     """Return one fault as `path: what, value, way out`."""
     parts = [str(part) for part in location]
-    path = ".".join(parts)
+    path = ".".join(map(key_part, parts))
+    if isinstance(value, Mapping) and kind in ("extra_forbidden", "path_type") and len(parts) == 3:
+        return f"{path}: it has no keys below it; {IN_QUOTES}"
     if kind == "extra_forbidden":
         return f"{path}: unknown key{did_you_mean(parts[-1], _keys_at(parts[:-1]))}"
     if kind == "value_error":
@@ -350,7 +352,7 @@ def _apply(values: dict[str, Any], change: str) -> None:
         value = tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
         value = text
-    *sections, key = path.strip().split(".")
+    *sections, key = key_parts(path.strip())
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):

@@ -1,16 +1,44 @@
 """Fields that a section of the configuration and a dataclass have in common: written once, carried over by name; times."""
 
 import contextlib
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, date, datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, Field, create_model
 
 from papertape.engine.errors import ConfigError
 
+IN_QUOTES: Final = 'a symbol with a dot in it stands in quotes, as in markets."BRK.B".tick_size'
+
 Section = TypeVar("Section", bound=BaseModel)
+
+
+def key_parts(key: str) -> list[str]:
+    """
+    Return the parts of a key; one with dots of its own stands in quotes, as in TOML. Raises ConfigError.
+
+    >>> key_parts("account.capital"), key_parts('markets."BRK.B".tick_size')
+    (['account', 'capital'], ['markets', 'BRK.B', 'tick_size'])
+    """
+    if not {'"', "'"} & set(key):
+        return key.split(".")
+    try:
+        rest: Any = tomllib.loads(f"{key} = 0")
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{key}: {IN_QUOTES}; write the others without") from error
+    parts: list[str] = []
+    while isinstance(rest, dict):
+        part, rest = rest.popitem()
+        parts.append(part)
+    return parts
+
+
+def key_part(name: str) -> str:
+    """Return a name as a part of a key: in quotes where it has a dot."""
+    return f'"{name}"' if "." in name else name
 
 
 def keys_of(options: type[Any]) -> Callable[[type[Section]], type[Section]]:

@@ -22,6 +22,7 @@ from papertape.engine.records import SERIES_NAMES
 from papertape.engine.strategies import class_of
 from papertape.engine.strategies.parameters import StrategyParameter, declared_parameters
 from papertape.replay.config import Config, make_config
+from papertape.replay.config.fields import key_parts
 from papertape.replay.config.market_settings import MarketSettings
 from papertape.replay.research.trials.identity import NOT_DECIDING
 
@@ -92,8 +93,8 @@ def parameter_in(key: str) -> tuple[str, str] | None:
     """
     if key.startswith(PARAMETERS_PREFIX):
         return "", key.removeprefix(PARAMETERS_PREFIX)
-    symbol, separator, name = key.removeprefix(SYMBOLS_PREFIX).rpartition(".")
-    return (symbol, name) if key.startswith(SYMBOLS_PREFIX) and separator else None
+    *symbol, name = key_parts(key.removeprefix(SYMBOLS_PREFIX))
+    return (".".join(symbol), name) if key.startswith(SYMBOLS_PREFIX) and symbol else None
 
 
 def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
@@ -103,7 +104,7 @@ def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
     values = {name: getattr(config, name) for name in Config.model_fields if name not in changed}
     values |= config.model_dump(mode="json", include=changed)
     for key, value in changes.items():
-        *sections, last = key.split(".")
+        *sections, last = key_parts(key)
         place = values
         for section in sections:
             place = place.setdefault(section, {})
@@ -209,7 +210,7 @@ def _checked(axis: Axis, config: Config) -> Axis:
 def _meant(config: Config, key: str) -> str:
     """Return what a configuration has for a key, as text: `True` and `true`, a day and its first minute are one."""
     found: Any = config
-    for name in key.split("."):
+    for name in key_parts(key):
         found = found[name] if isinstance(found, Mapping) else getattr(found, name)
     return repr(found)
 
@@ -236,7 +237,7 @@ def _kind(key: str, config: Config) -> type | None:
     if parameter_in(key) is not None:
         one = _declared(key, config)
         return one.kind if one is not None else None
-    parts = key.split(".")
+    parts = key_parts(key)
     model: type[BaseModel] = Config
     annotation: Any = None
     for place, part in enumerate(parts):

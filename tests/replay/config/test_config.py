@@ -35,6 +35,22 @@ def test_every_fault_is_told_at_once_with_its_path_and_the_nearest_name() -> Non
     assert message.count("\n") == 4
 
 
+def test_a_symbol_with_a_dot_is_named_in_quotes_as_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text('[data.funding]\n"BTC.P" = "f.csv"\n[markets."BTC.P"]\ntick_size = 0.5\n')
+
+    made = load_config(None, ['data.funding."BTC.P"=f.csv', 'markets."BTC.P".tick_size=0.5'])
+
+    assert made == load_config(path)
+    assert made.data.funding == {"BTC.P": Path("f.csv")}
+
+
+@pytest.mark.parametrize("change", ["data.funding.BTC.P=f.csv", "markets.BTC.P.tick_size=0.5"])
+def test_a_symbol_with_a_dot_and_no_quotes_is_told_of_them(change: str) -> None:
+    with pytest.raises(ConfigError, match="a symbol with a dot in it stands in quotes, as in markets"):
+        load_config(None, [change])
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass, field, fields
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from papertape.engine.errors import ConfigError
 from papertape.engine.model.drift.policy import DriftOptions
 from papertape.engine.spec import Settings
 from papertape.replay.config import Config
-from papertape.replay.config.fields import keys_of, shared
+from papertape.replay.config.fields import key_part, key_parts, keys_of, shared
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,25 @@ def test_every_setting_of_the_account_reaches_the_engine() -> None:
 
 def test_every_option_of_drift_is_a_key() -> None:
     assert shared(Config().drift, DriftOptions) == asdict(DriftOptions())
+
+
+@pytest.mark.parametrize(
+    ("key", "parts"),
+    [
+        ("account.capital", ["account", "capital"]),
+        ("markets.BTC/USDT:USDT.tick_size", ["markets", "BTC/USDT:USDT", "tick_size"]),
+        ('markets."BRK.B".tick_size', ["markets", "BRK.B", "tick_size"]),
+        ("data.funding.'BTC.P'", ["data", "funding", "BTC.P"]),
+        ('data.funding."BTC-P"', ["data", "funding", "BTC-P"]),
+        ('data.funding."BTC/USD.P"', ["data", "funding", "BTC/USD.P"]),
+    ],
+)
+def test_a_part_of_a_key_that_has_a_dot_stands_in_quotes(key: str, parts: list[str]) -> None:
+    assert key_parts(key) == parts
+    assert key_parts(".".join(map(key_part, parts))) == parts
+
+
+@pytest.mark.parametrize("key", ['markets."BRK.B.tick_size', 'markets."BRK".B/C.tick_size', '"a" b.c'])
+def test_quotes_that_do_not_end_or_are_not_of_toml_are_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match="a symbol with a dot in it stands in quotes, as in markets"):
+        key_parts(key)

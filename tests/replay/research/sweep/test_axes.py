@@ -14,7 +14,7 @@ from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.records import UNITS_PER_QUOTE
 from papertape.engine.strategies.ema_cross import EmaCross
 from papertape.replay.config import load_config
-from papertape.replay.research.sweep.axes import Axis, make_axis, parse_axis, with_changes
+from papertape.replay.research.sweep.axes import Axis, make_axis, parameter_in, parse_axis, with_changes
 from papertape.replay.research.sweep.result import sign_of
 from papertape.replay.research.sweep.run import identity
 from papertape.replay.research.sweep.space import make_space
@@ -39,6 +39,7 @@ FAST = "strategy.parameters.fast"
         ("account.sizing=risk, all_in", ("risk", "all_in")),
         ("market.taker_fee_rate=0,0.001", (0.0, 0.001)),
         ("markets.BTCUSDT.taker_fee_rate=0.001", (0.001,)),
+        ('markets."BRK.B".taker_fee_rate=0.001', (0.001,)),
         ("data.timeframe=1h,4h", ("1h", "4h")),
         ("data.tapes=BTCUSDT,ETHUSDT", (["BTCUSDT"], ["ETHUSDT"])),
         ("account.latency_bars=0:2:1", (0, 1, 2)),
@@ -64,6 +65,13 @@ def test_ranges_to_draw_from(text: str, low: float, high: float, is_whole: bool)
     axis = parse_axis(text, CROSS)
 
     assert (axis.values, axis.low, axis.high, axis.is_whole) == ((), low, high, is_whole)
+
+
+def test_parameters_of_a_symbol_with_a_dot_are_an_axis() -> None:
+    axis = parse_axis('strategy.symbols."BRK.B".fast=5,7', CROSS)
+
+    assert parameter_in(axis.key) == ("BRK.B", "fast")
+    assert with_changes(CROSS, {axis.key: 7}).strategy.parameters_in(None, "BRK.B")["fast"] == 7
 
 
 def test_a_key_alone_is_all_that_a_strategy_declares() -> None:
