@@ -13,12 +13,10 @@ import pytest
 from papertape.engine.jit.cache import cache_directory
 from tests.support.commands import Inside
 from tests.support.helpers import START_MS, needs_torch
+from tests.support.shown import BLOCK, commands, is_shown, mask
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SECONDS = re.compile(r"\b\d+\.\d+ s\b")
-NUMBER = re.compile(r"[-+±]?\d[\d.,]*%?|–")
 BIN = Path(sys.executable).parent
 
 
@@ -32,31 +30,6 @@ def with_windows() -> list[tuple[str, str]]:
     shown = [block for block in BLOCK.findall(page) if block[1].startswith("$ papertape windows")]
     assert len(shown) == 1
     return blocks() + shown
-
-
-def commands(body: str) -> list[tuple[str, int, list[str]]]:
-    """Return (command, exit code, lines shown) of a console block."""
-    found: list[tuple[str, int, list[str]]] = []
-    for line in body.splitlines():
-        if line.startswith("$ "):
-            command, _, comment = line[2:].partition("  # exit ")
-            found.append((command, int(comment or 0), []))
-        elif found:
-            found[-1][2].append(line)
-    return found
-
-
-def is_shown(shown: list[str], printed: str) -> bool:
-    """Return whether the lines stand in the output in this order; `…` stands for anything."""
-    parts = [re.escape(SECONDS.sub("N s", line.rstrip())) for line in shown]
-    pattern = "\n".join(part.replace("…", ".*") if part != "…" else r"(?:.*\n)*?.*" for part in parts)
-    text = "\n".join(line.rstrip() for line in SECONDS.sub("N s", printed).splitlines())
-    return re.search(pattern, text) is not None
-
-
-def mask(lines: list[str]) -> list[str]:
-    """Return lines without their numbers: those of a trained network are another processor's in the fourth digit."""
-    return [re.sub(r"\s+", " ", NUMBER.sub("N", line)).strip() for line in lines]
 
 
 def run(command: str, folder: Path, home: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -1,22 +1,20 @@
 """The page on research: its commands print what is shown, and its Python runs."""
 
 import ast
-import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.commands import Inside
-from tests.test_readme import BLOCK, commands, is_shown
+from tests.support.shown import BLOCK, check_page
 
 PAGE = Path(__file__).resolve().parents[1] / "deploy" / "docs" / "research.md"
-BLOCKS = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
 
 
 def test_python_makes_a_table_of_both_axes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (body,) = [body for kind, body in BLOCKS if kind == "python"]
+    (body,) = [body for kind, body in BLOCK.findall(PAGE.read_text(encoding="utf-8")) if kind == "python"]
     *before, last = ast.parse(body).body
     assert isinstance(last, ast.Expr)
     names: dict[str, Any] = {}
@@ -30,13 +28,4 @@ def test_python_makes_a_table_of_both_axes(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.slow
 def test_research_commands_print_what_is_shown(tmp_path: Path, inside: Inside) -> None:
-    lines = [line for kind, body in BLOCKS if kind == "console" for line in commands(body)]
-    assert len(lines) == 22
-
-    for command, code, shown in lines:
-        program, *words = shlex.split(command)
-        done = inside(*words, cwd=tmp_path)
-
-        assert program == "papertape"
-        assert done.returncode == code, done.stderr
-        assert is_shown([line for line in shown if line], done.stdout), done.stdout
+    assert check_page(PAGE, inside, tmp_path) == 22

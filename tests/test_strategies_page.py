@@ -1,7 +1,6 @@
 """The page on strategies: every example is a strategy that trades on the embedded hours, and every command prints what is shown."""
 
 import importlib.util
-import shlex
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +13,7 @@ from papertape.engine.strategies import STRATEGIES
 from papertape.replay.importers.sample import sample_tape
 from papertape.replay.tapes.synthetic import synthesize
 from tests.support.commands import Inside
-from tests.test_readme import BLOCK, commands, is_shown
+from tests.support.shown import BLOCK, check_page
 
 PAGE = Path(__file__).resolve().parents[1] / "deploy" / "docs" / "strategies.md"
 BLOCKS = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
@@ -58,11 +57,4 @@ def test_every_example_trades(name: str, tmp_path: Path) -> None:
 def test_commands_print_what_is_shown(tmp_path: Path, inside: Inside) -> None:
     for name, body in FILES.items():
         (tmp_path / name).write_text(body, encoding="utf-8")
-    lines = [line for kind, body in BLOCKS if kind == "console" for line in commands(body)]
-    assert lines
-
-    for command, code, shown in lines:
-        done = inside(*shlex.split(command)[1:], cwd=tmp_path)
-
-        assert done.returncode == code, done.stderr
-        assert is_shown(shown, done.stdout), done.stdout
+    assert check_page(PAGE, inside, tmp_path)

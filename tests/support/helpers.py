@@ -1,5 +1,6 @@
 """What several test modules share: hand-made candles, a scripted strategy, the folder of recorded data."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -143,3 +144,11 @@ def run_script(
         limits=limits,
     )
     return run_all(Engine(spec), candles)
+
+
+def write_module(folder: Path, name: str, text: str) -> None:
+    """Write a module of a user's, in place of an earlier one of that name, as a new process would find it."""
+    sys.modules.pop(name, None)
+    for file in folder.glob(f"__pycache__/{name}*"):
+        file.unlink()
+    (folder / f"{name}.py").write_text(text)

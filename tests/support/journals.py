@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from papertape.daemon.app import OpenFeed, serve
+from papertape.daemon.chapters.opening import Opening
 from papertape.daemon.feeds.protocol import FeedSource, FeedStart
 from papertape.daemon.journal import InlineWriter, Journal, encode, schema, write_report
 from papertape.daemon.journal.identity import Identity
@@ -226,11 +227,15 @@ def recorded(
 
 
 def served(
-    state: Path, open_feed: OpenFeed, hooks: Hooks | None = None, about: Identity | None = None
+    state: Path,
+    open_feed: OpenFeed,
+    hooks: Hooks | None = None,
+    about: Identity | None = None,
+    chapter: Opening | None = None,
 ) -> RunningDaemon:
     """Run a daemon to its end, commits in its own thread, and return it as it stood then."""
     about = about or identity(daemon={"state": str(state)})
-    return asyncio.run(serve(about, open_feed, hooks, is_virtual=True))
+    return asyncio.run(serve(about, open_feed, hooks, is_virtual=True, chapter=chapter))
 
 
 async def until(condition: Callable[[], bool], turns: int = 100_000) -> None:

@@ -26,7 +26,7 @@ from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, DataError, InvariantError
 from papertape.engine.events import NewModel
 from papertape.engine.jit import Rows
-from tests.support.journals import candles, derived, identity, model_bytes, recorded
+from tests.support.journals import candles, derived, identity, model_bytes, recorded, served
 
 ROWS = candles(700)
 CUT = 400  # instants before the chapter
@@ -53,9 +53,7 @@ def lived(
 ) -> RunningDaemon:
     """Run a daemon up to an instant, with a chapter at its start if there is one."""
     hooks = Hooks() if heard is None else Hooks(on_recovered=heard.append)
-    feed = recorded(ROWS[: 2 * last], batch)
-    about = account(state, **sections)
-    return asyncio.run(serve(about, feed, hooks, is_virtual=True, chapter=chapter))
+    return served(state, recorded(ROWS[: 2 * last], batch), hooks, account(state, **sections), chapter)
 
 
 def by_hand(after: Identity, *, closes: bool = False, rows: Rows = ROWS) -> Engine:

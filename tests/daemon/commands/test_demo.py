@@ -14,7 +14,8 @@ from papertape.replay.backtesting.run import load_tapes
 from papertape.replay.config import load_config
 from papertape.replay.tapes.timestamps import utc_text
 from tests.support.commands import Inside
-from tests.test_readme import ROOT, TEXT, is_shown
+from tests.support.shown import is_shown
+from tests.test_readme import ROOT, TEXT
 
 FILE = ROOT / "replay" / "config" / "demo.toml"
 DEMO = load_config(FILE)

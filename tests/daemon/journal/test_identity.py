@@ -1,13 +1,11 @@
 """The unit of an account's money is what its journal says, whatever a later version's table says of its currency."""
 
-import asyncio
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from papertape.daemon.app import serve
 from papertape.daemon.backtests.comparison import side_of_account
 from papertape.daemon.chapters.lineage import lineage_of
 from papertape.daemon.chapters.opening import Opening
@@ -19,7 +17,7 @@ from papertape.daemon.runtime.restep import verify_state
 from papertape.daemon.runtime.upgrade import compare_versions
 from papertape.engine.broker.ledger import CURRENCY_DECIMALS
 from papertape.engine.errors import ConfigError
-from tests.support.journals import candles, derived, identity, recorded
+from tests.support.journals import candles, derived, identity, recorded, served
 
 ROWS = candles(300)
 CAPITAL = 2e9  # rupiah: 1e9 and more is counted as the currency is, in hundredths today
@@ -33,8 +31,7 @@ def account(state: Path, **more: Any) -> Identity:
 
 def lived(state: Path, last: int, chapter: Opening | None = None, **more: Any) -> RunningDaemon:
     """Run a daemon up to an instant, with a chapter at its start if there is one."""
-    feed = recorded(ROWS[: 2 * last])
-    return asyncio.run(serve(account(state, **more), feed, is_virtual=True, chapter=chapter))
+    return served(state, recorded(ROWS[: 2 * last]), about=account(state, **more), chapter=chapter)
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,17 @@
 """A user's strategy that was edited between two starts: taken where it decides the same of all that was, refused where not."""
 
-import asyncio
 import sys
 from pathlib import Path
 
 import pytest
 
-from papertape.daemon.app import serve
 from papertape.daemon.chapters.opening import Opening
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.errors import ConfigError
-from tests.support.journals import candles, derived, identity, recorded
+from tests.support.helpers import write_module
+from tests.support.journals import candles, derived, identity, recorded, served
 
 ROWS = candles(260)
 STRATEGY = """
@@ -44,15 +43,7 @@ REWRITTEN = STRATEGY.replace(
 @pytest.fixture(autouse=True)
 def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    write(tmp_path, STRATEGY)
-
-
-def write(tmp_path: Path, text: str, name: str = "edited_live") -> None:
-    """Let the module be this, as it is for a process that begins."""
-    sys.modules.pop(name, None)
-    for file in tmp_path.glob(f"__pycache__/{name}*"):
-        file.unlink()
-    (tmp_path / f"{name}.py").write_text(text)
+    write_module(tmp_path, "edited_live", STRATEGY)
 
 
 def about(state: Path, name: str) -> Identity:
@@ -61,19 +52,18 @@ def about(state: Path, name: str) -> Identity:
 
 
 def lived(state: Path, last: int, name: str = "edited_live:Above", chapter: Opening | None = None) -> None:
-    feed = recorded(ROWS[: 2 * last], 20)
-    asyncio.run(serve(about(state, name), feed, is_virtual=True, chapter=chapter))
+    served(state, recorded(ROWS[: 2 * last], 20), about=about(state, name), chapter=chapter)
 
 
 def test_one_that_decides_the_same_in_other_words_goes_on(tmp_path: Path) -> None:
     lived(tmp_path / "state", 100)
-    write(tmp_path, REWRITTEN)
+    write_module(tmp_path, "edited_live", REWRITTEN)
     lived(tmp_path / "state", 260)
     with Journal.read(tmp_path / "state") as journal:
         rewritten = journal.meta("strategies")
     lived(tmp_path / "state", 260)
 
-    write(tmp_path, STRATEGY)
+    write_module(tmp_path, "edited_live", STRATEGY)
     lived(tmp_path / "whole", 260)
     assert derived(tmp_path / "state") == derived(tmp_path / "whole")
     assert len(derived(tmp_path / "state")["fills"]) > 20
@@ -87,7 +77,7 @@ def test_one_that_decides_otherwise_is_refused_and_a_chapter_takes_it(tmp_path: 
     lived(state, 100)
     before = derived(state)
 
-    write(tmp_path, OTHERWISE)
+    write_module(tmp_path, "edited_live", OTHERWISE)
     with pytest.raises(
         ConfigError,
         match=r"strategy.name: it was edited and decides otherwise .* \((decisions|fills) .*chapter",
@@ -95,8 +85,8 @@ def test_one_that_decides_otherwise_is_refused_and_a_chapter_takes_it(tmp_path: 
         lived(state, 120)
     assert derived(state) == before
 
-    write(tmp_path, STRATEGY)
-    write(tmp_path, OTHERWISE, "edited_since")
+    write_module(tmp_path, "edited_live", STRATEGY)
+    write_module(tmp_path, "edited_since", OTHERWISE)
     lived(state, 180, "edited_since:Above", Opening("two per cent above"))
     lived(state, 260, "edited_since:Above")
     assert verify_state(state, trust_code=True).difference is None
@@ -107,7 +97,7 @@ def test_what_a_strategy_keeps_in_its_module_is_no_edit(tmp_path: Path) -> None:
         '        if view.close > view["ema_5"]',
         '        SEEN.append(1)\n        if view.close > view["ema_5"]',
     )
-    write(tmp_path, counting)
+    write_module(tmp_path, "edited_live", counting)
     kept = []
     for last in (100, 120):
         lived(tmp_path / "state", last)

@@ -1,13 +1,10 @@
 """A user's function for fees in a daemon: kept over stops, verified, changed by a chapter, refused where it was edited."""
 
-import asyncio
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from papertape.daemon.app import serve
 from papertape.daemon.chapters.opening import Opening
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.identity import Identity
@@ -15,7 +12,8 @@ from papertape.daemon.runtime.restep import verify_state
 from papertape.daemon.runtime.upgrade import compare_versions
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, StrategyError
-from tests.support.journals import candles, derived, identity, recorded
+from tests.support.helpers import write_module
+from tests.support.journals import candles, derived, identity, recorded, served
 
 ROWS = candles(260)
 FEES = """
@@ -36,15 +34,7 @@ FAILING = FEES.replace(
 @pytest.fixture(autouse=True)
 def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    write(tmp_path, FEES)
-
-
-def write(tmp_path: Path, text: str) -> None:
-    """Let the module be this, as it is for a process that begins."""
-    sys.modules.pop("fees_live", None)
-    for file in tmp_path.glob("__pycache__/fees_live*"):
-        file.unlink()
-    (tmp_path / "fees_live.py").write_text(text)
+    write_module(tmp_path, "fees_live", FEES)
 
 
 def about(state: Path, name: str = "small") -> Identity:
@@ -54,8 +44,7 @@ def about(state: Path, name: str = "small") -> Identity:
 
 
 def lived(state: Path, last: int, name: str = "small", chapter: Opening | None = None) -> None:
-    feed = recorded(ROWS[: 2 * last], 20)
-    asyncio.run(serve(about(state, name), feed, is_virtual=True, chapter=chapter))
+    served(state, recorded(ROWS[: 2 * last], 20), about=about(state, name), chapter=chapter)
 
 
 def digest_of(state: Path) -> str:
@@ -87,31 +76,33 @@ def test_an_edited_one_is_taken_where_it_says_the_same_and_refused_where_not(tmp
     lived(state, 100)
     before = derived(state)
 
-    write(tmp_path, FEES.replace("0.0002 * notional + 0.125", "0.0003 * notional + 0.125"))
+    write_module(
+        tmp_path, "fees_live", FEES.replace("0.0002 * notional + 0.125", "0.0003 * notional + 0.125")
+    )
     with pytest.raises(
         ConfigError,
         match=r"account.fee_function: it was edited and says otherwise of what was filled \(fills .*fee",
     ):
         lived(state, 120)
     assert derived(state) == before
-    write(tmp_path, REWRITTEN)
+    write_module(tmp_path, "fees_live", REWRITTEN)
     lived(state, 260)
 
-    write(tmp_path, FEES)
+    write_module(tmp_path, "fees_live", FEES)
     lived(tmp_path / "whole", 260)
     assert derived(state) == derived(tmp_path / "whole")
 
 
 def test_one_that_fails_ends_the_daemon_and_can_be_put_right(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    write(tmp_path, FAILING)
+    write_module(tmp_path, "fees_live", FAILING)
 
     for _ in range(2):  # whoever is started again is where it was
         with pytest.raises(
             StrategyError, match=r"of a fill of .* at .* fees_live:small says -1, which is below 0"
         ):
             lived(state, 260)
-    write(tmp_path, FEES)
+    write_module(tmp_path, "fees_live", FEES)
     lived(state, 260)
 
     lived(tmp_path / "whole", 260)
@@ -139,6 +130,8 @@ def test_a_chapter_names_another_and_both_stay_what_they_were(tmp_path: Path) ->
         assert fee == pytest.approx(times * (0.0002 * notional + 0.125e9), abs=2.0)
     assert {candle_ms >= begun[0] for candle_ms, _, _ in rows} == {True, False}
     assert verify_state(state, trust_code=True).difference is None
-    write(tmp_path, FEES.replace("+ 0.125\n\n", "+ 0.25\n\n"))  # that of before the chapter
+    write_module(
+        tmp_path, "fees_live", FEES.replace("+ 0.125\n\n", "+ 0.25\n\n")
+    )  # that of before the chapter
     with pytest.raises(ConfigError, match="it was edited and says otherwise"):
         lived(state, 260, "twice")
