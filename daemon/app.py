@@ -37,7 +37,7 @@ from papertape.daemon.runtime.jobs import Job, Jobs, Pace, stats_of
 from papertape.daemon.runtime.lock import only_one
 from papertape.daemon.runtime.recovery import Recovered, begin, limit_of, recover
 from papertape.daemon.runtime.strategy_faults import StrategyFaults
-from papertape.daemon.runtime.upgrade import keep_digests, refuse_edited
+from papertape.daemon.runtime.upgrade.edited_code import keep_digests, refuse_edited
 from papertape.engine.core import Engine
 from papertape.engine.errors import PapertapeError
 from papertape.replay.learning.settings import cadence_of, settings_of

@@ -6,7 +6,7 @@ import typer
 
 from papertape.daemon.commands.options import AsJson, State, TrustCode
 from papertape.daemon.commands.output import console, print_json, progress_bars, say
-from papertape.daemon.runtime.upgrade import compare_versions
+from papertape.daemon.runtime.upgrade.comparison import compare_versions
 from papertape.engine.errors import ConfigError
 
 _DIFFERS: Final = 1

@@ -19,7 +19,7 @@ from papertape.daemon.journal.identity import Identity
 from papertape.daemon.runtime.daemon import RunningDaemon
 from papertape.daemon.runtime.recovery import recover
 from papertape.daemon.runtime.restep import verify_state
-from papertape.daemon.runtime.upgrade import compare_versions
+from papertape.daemon.runtime.upgrade.comparison import compare_versions
 from papertape.engine.broker.risk.brackets import Bracket
 from papertape.engine.candles import CANDLE
 from papertape.engine.events import MarketChange

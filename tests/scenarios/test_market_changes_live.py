@@ -9,7 +9,7 @@ from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import journal_statement
 from papertape.daemon.monitoring.api.listings import LISTINGS, ListingQuery, page
 from papertape.daemon.runtime.restep import verify_state
-from papertape.daemon.runtime.upgrade import compare_versions
+from papertape.daemon.runtime.upgrade.comparison import compare_versions
 from papertape.engine.candles import MINUTE_MS
 from papertape.replay.exchange import Faults
 from papertape.replay.tapes.store import Tape

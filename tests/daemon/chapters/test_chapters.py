@@ -20,7 +20,7 @@ from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.daemon.runtime.maintenance import compaction
 from papertape.daemon.runtime.recovery import Recovered, recover
 from papertape.daemon.runtime.restep import verify_state
-from papertape.daemon.runtime.upgrade import compare_versions
+from papertape.daemon.runtime.upgrade.comparison import compare_versions
 from papertape.engine.chapters import carry, from_then_on
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, DataError, InvariantError

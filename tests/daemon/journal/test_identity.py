@@ -14,7 +14,7 @@ from papertape.daemon.journal.export import identity_of, journal_statement
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.runtime.daemon import RunningDaemon
 from papertape.daemon.runtime.restep import verify_state
-from papertape.daemon.runtime.upgrade import compare_versions
+from papertape.daemon.runtime.upgrade.comparison import compare_versions
 from papertape.engine.broker.ledger import CURRENCY_DECIMALS
 from papertape.engine.errors import ConfigError
 from tests.support.journals import candles, derived, identity, recorded, served

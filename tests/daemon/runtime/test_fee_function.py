@@ -9,7 +9,7 @@ from papertape.daemon.chapters.opening import Opening
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.runtime.restep import verify_state
-from papertape.daemon.runtime.upgrade import compare_versions
+from papertape.daemon.runtime.upgrade.comparison import compare_versions
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, StrategyError
 from tests.support.helpers import write_module

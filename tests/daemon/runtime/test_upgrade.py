@@ -14,7 +14,7 @@ from papertape.daemon.journal.archive import back_up
 from papertape.daemon.journal.export import export_tables, journal_statement
 from papertape.daemon.runtime.drill import drill
 from papertape.daemon.runtime.restep import verify_state
-from papertape.daemon.runtime.upgrade import Change, Upgrade, compare_versions
+from papertape.daemon.runtime.upgrade.comparison import Change, Upgrade, compare_versions
 from papertape.engine.core import Engine
 from papertape.engine.errors import ConfigError, DataError, InvariantError
 from papertape.engine.records import DECISION, UNITS_PER_QUOTE

@@ -1,34 +1,23 @@
 """
-What this version would decide otherwise: all inputs of a journal stepped again, beside the tables that another one wrote.
+What this version would decide otherwise: every input of a journal stepped again, compared with the tables another version wrote.
 
-A user's code that was edited between two starts goes on where it says the same of all that was, and is refused where not. Its
-digest is kept, so that nothing is stepped again for code that stayed as it was.
-
-Everything is done on a copy, and the tables are read before the copy is brought forward: a table that has other columns now
-would be dropped. Rows are the same row when they are of one time and symbol, whatever their numbers; what numbers rows is
-not compared, and of columns those that both versions have.
+All of it is done on a copy, and the tables are read before the copy is migrated, which would drop a table whose columns have
+changed. Rows are matched by time and symbol, never by their numbers, and compared by the columns that both versions have.
 """
 
-import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from papertape.daemon.chapters.lineage import lineage_of
 from papertape.daemon.chapters.stepping import Stepper, refuse_code_of
-from papertape.daemon.journal import NAME, Journal, Work
+from papertape.daemon.journal import NAME, Journal
 from papertape.daemon.journal.archive import all_inputs, copy_of
 from papertape.daemon.journal.journal import connect_to_read
 from papertape.daemon.journal.tables import TABLES, ReportTable, as_text, as_values, kept
 from papertape.daemon.runtime.recovery import Progress
-from papertape.engine.errors import ConfigError
-from papertape.engine.strategies import class_of
-from papertape.engine.user_code.definition import digest_of
-from papertape.replay.config import Config
-from papertape.replay.config.spec import fee_function_of
 from papertape.replay.runtime.compile import compile_kernels
 
 # What makes a row the same row, beside how many of that name came before it.
@@ -130,86 +119,6 @@ def compare_versions(
                 tuple(changes),
                 tuple(name for name in now if name not in before),
             )
-
-
-class _Kind(NamedTuple):
-    """
-    One kind of a user's code.
-
-    key     of the digests by account in a journal's meta
-    digest  of what a configuration names; nothing for what is built in
-    counts  whether a row that would be another speaks against it
-    """
-
-    key: str
-    digest: Callable[[Config], str]
-    counts: Callable[[Change], bool]
-    refusal: str
-
-
-def refuse_edited(journal: Journal) -> dict[str, list[str]]:
-    """
-    Raise ConfigError where a user's code was edited and says otherwise of what an account has done.
-
-    Return digests for `keep_digests`, taken before any of that code runs: what it keeps in its module is no edit.
-    """
-    accounts = lineage_of(journal).accounts
-    now = {kind.key: [kind.digest(account.config) for account in accounts] for kind in _KINDS}
-    edited = [kind for kind in _KINDS if _is_edited(_kept(journal, kind.key), now[kind.key])]
-    changes = compare_versions(journal.path.parent, trust_code=True).changes if edited else ()
-    for kind in edited:
-        spoken = [change for change in changes if kind.counts(change)]
-        if spoken:
-            raise ConfigError(kind.refusal.format(spoken[0]))
-    return now
-
-
-def keep_digests(journal: Journal, digests: Mapping[str, list[str]]) -> None:
-    """Keep which code of a user an account and its chapters have; nothing where there is none."""
-    for key, now in digests.items():
-        if any(now) and now != _kept(journal, key):
-            journal.commit([_keeping(key, now)])
-
-
-def _kept(journal: Journal, key: str) -> list[str]:
-    return list(json.loads(journal.meta(key) or "[]"))
-
-
-def _keeping(key: str, digests: list[str]) -> Work[None]:
-    return lambda journal: journal.set_meta(**{key: digests})
-
-
-def _is_edited(before: Sequence[str], now: Sequence[str]) -> bool:
-    return any(was and new and was != new for was, new in zip(before, now, strict=False))
-
-
-def _fees_of(config: Config) -> str:
-    function = fee_function_of(config)
-    return "" if function is None else function.digest
-
-
-def _strategy_of(config: Config) -> str:
-    name = config.strategy.name
-    return digest_of(class_of(name)) if ":" in name else ""
-
-
-_KINDS: Final = (
-    _Kind(
-        "fee_functions",
-        _fees_of,
-        # One that ended a daemon can be put right: of what it was not asked before it may say anything.
-        lambda change: change.what != "new",
-        "account.fee_function: it was edited and says otherwise of what was filled ({}); give it back as it was, and name "
-        "another one in a chapter",
-    ),
-    _Kind(
-        "strategies",
-        _strategy_of,
-        lambda change: True,
-        "strategy.name: it was edited and decides otherwise than this account has done ({}); give it back as it was, and name "
-        "the new one, in another file or class, in a chapter",
-    ),
-)
 
 
 def _compared() -> Iterator[ReportTable]:
