@@ -1,5 +1,6 @@
 """The journal for other programs: its candles as tapes, its funding as files beside them, its tables as Parquet."""
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -7,17 +8,19 @@ from typing import BinaryIO, Final
 import numpy as np
 
 from papertape.daemon.journal.archive import all_inputs
-from papertape.daemon.journal.codec import CANDLES, FUNDING
+from papertape.daemon.journal.codec import CANDLES, FUNDING, SERIES
 from papertape.daemon.journal.identity import Identity
 from papertape.daemon.journal.journal import Journal
 from papertape.daemon.journal.tables import TABLES, TRADE_TAGS
 from papertape.engine.broker.ledger import money, units_per_quote
 from papertape.engine.candles import CANDLE, FLAG_ABSENT, FLAG_SYNTHETIC
 from papertape.engine.errors import DataError
-from papertape.engine.events import Funding
+from papertape.engine.events import Funding, SeriesRows
 from papertape.engine.jit import copy_rows, join_rows
 from papertape.engine.performance.statement import Booked, booked_as
+from papertape.engine.records import FUNDING_RATE
 from papertape.engine.spec import market_rows
+from papertape.replay.importers.series import RATE_IS_KNOWN
 from papertape.replay.runtime.files import write_whole
 from papertape.replay.tapes.store import Store, Tape
 from papertape.replay.tapes.synthetic import VENUE as SYNTHETIC
@@ -121,19 +124,34 @@ def export_funding(state: Path, journal: Journal, out: Path) -> dict[str, Path]:
     Write the settlements that were received as one file per symbol that had any, and return their paths by symbol.
 
     They are files for `data.funding`: with them a replay of the tapes pays what the daemon did, but for a settlement at the newest
-    close, which is after its run. A settlement whose rate was not known is none, live as well.
+    close, which is after its run. A settlement whose rate was not known stands there without one: it charges nothing, and the
+    feature `funding` is not known from it on, as it was live.
     """
     identity = identity_of(journal)
-    settled: dict[str, list[Funding]] = {}
+    settled: dict[int, list[Funding]] = {}
     for found in all_inputs(state, journal):
-        if found.kind == FUNDING and isinstance(event := found.event, Funding):
-            settled.setdefault(identity.symbols[event.symbol], []).append(event)
+        for event in _settlements(found.event) if found.kind in (FUNDING, SERIES) else ():
+            settled.setdefault(event.symbol, []).append(event)
     paths = {}
-    for symbol in (name for name in identity.symbols if name in settled):
+    for index, symbol in enumerate(identity.symbols):
+        events = settled.get(index, [])
+        if all(math.isnan(event.rate) for event in events):
+            continue
         path = out / f"{tape_name(identity.venue, symbol, 'funding')}.parquet"
-        write_whole(path, partial(_write_funding, identity.venue, symbol, settled[symbol]))
+        write_whole(path, partial(_write_funding, identity.venue, symbol, events))
         paths[symbol] = path
     return paths
+
+
+def _settlements(event: object) -> list[Funding]:
+    """Return the settlements that an input tells, of an unknown rate with NaN for it."""
+    if isinstance(event, Funding):
+        return [event]
+    if not isinstance(event, SeriesRows):
+        return []
+    unknown = event.rows[event.rows["kind"] == FUNDING_RATE]
+    # A rate is known from the millisecond after its settlement on.
+    return [Funding(int(row["known_ms"]) - 1, int(row["symbol"]), math.nan, math.nan) for row in unknown]
 
 
 def _write_funding(venue: str, symbol: str, settled: list[Funding], file: BinaryIO) -> None:
@@ -146,6 +164,7 @@ def _write_funding(venue: str, symbol: str, settled: list[Funding], file: Binary
         "symbol": [symbol] * len(settled),
         "funding_rate": [each.rate for each in settled],
         "mark_price": [each.price for each in settled],
+        RATE_IS_KNOWN: [not math.isnan(each.rate) for each in settled],
     }
     pq.write_table(pa.table(columns), file, compression="zstd")
 

@@ -3,6 +3,7 @@ Recorded series in a run: which settlements fall into it and at which price, wha
 
 A value is seen from its own time on. Where the next one does not come within half an interval of what was usual before, the
 series is not known until it does: that is looked for with what was known then, so nothing of it depends on the future.
+A daemon's export says itself which settlements had no known rate, and the series is not known from each of these on.
 """
 
 from dataclasses import dataclass
@@ -171,7 +172,8 @@ def series_use(file: SeriesFile, symbol: str, index: int, candles: Rows, base_ms
     if file.kind == MARK_PRICE and 0 < file.step_ms <= base_ms:
         rows, closes = _by_candle(rows, file, base_ms)
         unmarked = len(np.setdiff1d(candles["open_ms"] + base_ms, closes))
-    absent = _absences(file, late_ms)
+    absent = _absences(file) if file.unknown_ms is None else file.unknown_ms
+    absent = absent + late_ms
     rows = np.concatenate([rows, _rows(absent, np.full(len(absent), np.nan), None, index, file.kind)])
     rows = rows[np.argsort(rows["known_ms"], kind="stable")]
     # Where a value comes at the very time at which it would be missed, it is not.
@@ -189,15 +191,15 @@ def _rows(known_ms: IntArray, values: FloatArray, ranges: FloatArray | None, ind
     return rows
 
 
-def _absences(file: SeriesFile, late_ms: int) -> IntArray:
+def _absences(file: SeriesFile) -> IntArray:
     """Return when a value that did not come was missed: half an interval after it was due, by the steps before."""
     steps = np.diff(file.time_ms)
     if not len(steps):
         return np.zeros(0, np.int64)
     padded = np.concatenate([np.full(_STEPS - 1, steps[0]), steps])
     usual = np.median(np.lib.stride_tricks.sliding_window_view(padded, _STEPS), axis=1)
-    due = file.time_ms[1:] + (1.5 * usual).astype(np.int64) + late_ms
-    following = np.append(file.time_ms[2:] + late_ms, np.iinfo(np.int64).max)
+    due = file.time_ms[1:] + (1.5 * usual).astype(np.int64)
+    following = np.append(file.time_ms[2:], np.iinfo(np.int64).max)
     return np.asarray(due[due < following], np.int64)
 
 

@@ -51,6 +51,8 @@ _PRICES: Final = ("markprice", "price")  # beside a rate
 _RANGE: Final = ("open", "high", "low")
 _VENUES: Final = ("venue", "exchange")
 _TEXTS: Final = (*SYMBOLS, *_VENUES)
+# Beside rates, in a daemon's export: whether the rate of a settlement was known. Such a file has every settlement.
+RATE_IS_KNOWN: Final = "is_known"
 _NUMBERS: Final = frozenset(name for names in _VALUES.values() for name in names) | {*_PRICES, *_RANGE}
 
 
@@ -68,6 +70,7 @@ class SeriesFile:
     step_ms   from one value to the next, as is usual
     holes     (last value before, first after, how many are missing between)
     venues    that the file names
+    unknown_ms  settlements of which the file says that no rate was known; None where it says nothing of such
     """
 
     kind: int
@@ -80,6 +83,7 @@ class SeriesFile:
     step_ms: int
     holes: tuple[tuple[int, int, int], ...]
     venues: tuple[str, ...] = ()
+    unknown_ms: IntArray | None = None
 
 
 def read_series(path: Path, symbol: str, kind: int) -> SeriesFile:
@@ -101,10 +105,14 @@ def read_series(path: Path, symbol: str, kind: int) -> SeriesFile:
     for name in SYMBOLS:
         if name in columns:
             _refuse_other(set(columns[name]), symbol, kind, source.name)
-    ranges = prices = None
+    ranges = prices = unknown_ms = None
     if kind == FUNDING_RATE:
         time_ms = _on_the_minute(time_ms)
         prices = next((columns[name] for name in _PRICES if name in columns), None)
+        if RATE_IS_KNOWN in columns:
+            is_known = columns[RATE_IS_KNOWN]
+            time_ms, values, unknown_ms = time_ms[is_known], values[is_known], time_ms[~is_known]
+            prices = None if prices is None else prices[is_known]
     elif "close" in columns and all(name in columns for name in _RANGE):
         values = columns["close"]
         ranges = np.stack([columns[name] for name in _RANGE], axis=1)
@@ -134,6 +142,7 @@ def read_series(path: Path, symbol: str, kind: int) -> SeriesFile:
         step_ms,
         _holes(time_ms),
         tuple(sorted(venues)),
+        unknown_ms,
     )
 
 
@@ -152,6 +161,8 @@ def _parquet(source: FileSource) -> tuple[dict[str, Any], Part]:
             found[key] = column.to_pylist()
         elif key in _TIMES:
             found[key] = _arrow_times(column, part)
+        elif key == _key(RATE_IS_KNOWN) and pa.types.is_boolean(column.type):
+            found[RATE_IS_KNOWN] = np.asarray(column.to_numpy(), bool)
         elif key in _NUMBERS:
             found[key] = parquet_numbers(column, source.name, key)
     return found, part

@@ -5,6 +5,7 @@ import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from papertape.daemon.feeds.protocol import FeedSource, FeedStart
 from papertape.daemon.feeds.settlements import Perpetual, WithSettlements
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import export_tables, journal_statement
+from papertape.engine.records import KEEP
+from papertape.engine.spec import Market
 from papertape.replay import backtest
 from papertape.replay.config import load_config, make_config
 from papertape.replay.sources.delta_rest import RateSettlement
 from papertape.replay.tapes.store import read_tape
 from tests.support.commands import invoke
-from tests.support.journals import Recorded, candles, filled, identity, served
+from tests.support.journals import PERPETUAL, Recorded, candles, filled, identity, served
 
 HOUR_MS = 3_600_000
 
@@ -141,6 +144,85 @@ def test_a_replay_of_what_was_exported_pays_the_funding_that_the_daemon_paid(tmp
     curve = replayed.marks
     assert list(zip(curve["time_ms"].tolist(), curve["equity"].tolist(), strict=True)) == equity
     assert any("1 settlements are missing" in line for line in replayed.summary["doubts"])
+
+
+IN_DOUBT = """
+from papertape import FLAT, LONG, SHORT, Decision
+
+class InDoubt:
+    features = ("funding",)
+
+    def decide(self, view):
+        rate = view["funding"]
+        return Decision(FLAT if rate != rate else LONG if rate < 0.0 else SHORT)
+"""
+
+
+class HalfKnown(Rates):
+    """Knows no rate of the 21st hour, and of the 30th not even that it settled."""
+
+    def __init__(self, first_ms: int) -> None:
+        super().__init__(first_ms)
+        self.begins_ms = first_ms
+        for hour in (21, 30):
+            del self.rates[first_ms + hour * HOUR_MS]
+
+    def is_due(self, symbol: str, time_ms: int) -> bool:
+        return time_ms != self.begins_ms + 30 * HOUR_MS
+
+
+def test_the_feature_funding_of_a_replay_of_what_was_exported_is_the_daemons_at_every_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A settlement without a rate was unknown at once to the daemon, and half an interval later to a replay of its export."""
+    (tmp_path / "in_doubt.py").write_text(IN_DOUBT)
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = candles(180)  # 45 hours
+    rows = rows[rows["symbol"] == 0]
+    first_ms = int(rows["open_ms"][0])
+    history = HalfKnown(first_ms)
+
+    @asynccontextmanager
+    async def open_feed(start: FeedStart) -> AsyncIterator[FeedSource]:
+        settling = {"AAA": Perpetual(0, None)}
+        feed = WithSettlements(
+            Recorded(rows, 20), deque(), settling, history, 900_000, lambda _: 3600, lambda _: None, lambda: 0
+        )
+        yield FeedSource(feed, lambda: 0)
+
+    state, out = tmp_path / "state", tmp_path / "out"
+    shared: dict[str, Any] = {
+        "strategy": {"name": "in_doubt:InDoubt"},
+        "signals": {"use_smc": False, "retrain_every": "never"},
+        "account": {"sizing": "fraction", "fixed_fraction": 0.5},
+    }
+    about = identity(
+        **shared,
+        data={"timeframe": "15m"},
+        live={"venue": "test", "symbols": ["AAA"], "timeframe": "15m", "history_bars": 0},
+        daemon={"state": str(state)},
+    )._replace(markets=(Market("AAA", **PERPETUAL),))
+    live = served(state, open_feed, about=about)
+    told = invoke("journal", "export", str(state), "--out", str(out), "--tapes")
+    tapes = [read_tape(path) for path in sorted(out.glob("*.parquet"))]
+    funding = load_config(None, re.findall(r"--set '(.+)'", told)).data.funding
+    values = {**shared, "data": {"timeframe": "15m", "funding": funding}}
+    values["market"] = {"kind": "perpetual", "tick_size": 0.01, "lot_size": 0.001}
+    replayed = backtest(config=make_config(values), tapes=tapes)
+
+    # By hand: a rate is seen from the first close after its settlement on, and one that is not known is none.
+    expected = []
+    for close_ms in (rows["open_ms"] + 900_000).tolist():
+        newest = max((n for n in range(46) if n != 30 and first_ms + n * HOUR_MS < close_ms), default=0)
+        rate = history.rates.get(first_ms + newest * HOUR_MS)
+        expected.append((close_ms, 0 if rate is None else 1 if rate < 0.0 else -1))
+    changes = [new for old, new in pairwise(expected) if new[1] != old[1]]
+    query = "SELECT time_ms, target FROM decisions WHERE target != ? ORDER BY time_ms"
+    with Journal.read(state) as journal:
+        assert journal.all(query, KEEP) == changes
+    decided = replayed.decisions
+    assert decided[decided["target"] != KEEP][["time_ms", "target"]].tolist() == changes
+    assert replayed.digest == live.engine.digest
 
 
 def live_rows(state: Path, query: str) -> list[tuple[Any, ...]]:
