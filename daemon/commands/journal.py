@@ -9,7 +9,7 @@ from papertape.daemon.commands.options import AsJson, State, TrustCode
 from papertape.daemon.commands.output import console, print_json, progress_bars, say
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.archive import back_up
-from papertape.daemon.journal.export import export_funding, export_tables, export_tapes
+from papertape.daemon.journal.export import export_funding, export_tables, export_tapes, series_left_out
 from papertape.daemon.runtime.drill import drill
 from papertape.replay.config.fields import key_part
 
@@ -29,15 +29,23 @@ def export_command(
     The tapes replay like any other, and pay the funding with the option that is printed:
     `papertape replay --tape export/….parquet --set data.funding.BTCUSDT=export/funding/….parquet`.
 
+    Marks, index prices and open interest that were received are in none of the files, which is said where there were any.
+
     Example: papertape journal export state --out export
     """
     with Journal.read(state) as journal:
         paths = export_tapes(state, journal, out)
         funding = export_funding(state, journal, out / "funding")
         paths += funding.values()
+        left_out = series_left_out(state, journal)
         if not tapes_only:
             paths += export_tables(journal, out / "tables")
     _print(paths, as_json)
+    if left_out and not as_json:
+        say(
+            f"! not in these files: what was received of {', '.join(left_out)}; a replay of the tapes does not know it. "
+            "`papertape verify` replays the journal itself, with all of it"
+        )
     for symbol, path in {} if as_json else funding.items():
         say(f"a replay pays {symbol}'s funding with --set 'data.funding.{key_part(symbol)}={path}'")
 

@@ -18,7 +18,7 @@ from papertape.engine.errors import DataError
 from papertape.engine.events import Funding, SeriesRows
 from papertape.engine.jit import copy_rows, join_rows
 from papertape.engine.performance.statement import Booked, booked_as
-from papertape.engine.records import FUNDING_RATE
+from papertape.engine.records import FUNDING_RATE, SERIES_NAMES
 from papertape.engine.spec import market_rows
 from papertape.replay.importers.series import RATE_IS_KNOWN
 from papertape.replay.runtime.files import write_whole
@@ -141,6 +141,21 @@ def export_funding(state: Path, journal: Journal, out: Path) -> dict[str, Path]:
         write_whole(path, partial(_write_funding, identity.venue, symbol, events))
         paths[symbol] = path
     return paths
+
+
+def series_left_out(state: Path, journal: Journal) -> list[str]:
+    """
+    Return the names of the series beside funding that were received, which no file of an export holds.
+
+    A file of values cannot say from which close on nothing fresh was known, nor which candles of marks were whole.
+    """
+    kinds = {
+        kind
+        for found in all_inputs(state, journal)
+        if found.kind == SERIES and isinstance(event := found.event, SeriesRows)
+        for kind in event.rows["kind"].tolist()
+    }
+    return [SERIES_NAMES[kind] for kind in sorted(kinds - {FUNDING_RATE})]
 
 
 def _settlements(event: object) -> list[Funding]:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,7 +17,8 @@ from papertape.daemon.feeds.protocol import FeedSource, FeedStart
 from papertape.daemon.feeds.settlements import Perpetual, WithSettlements
 from papertape.daemon.journal import Journal
 from papertape.daemon.journal.export import export_tables, journal_statement
-from papertape.engine.records import KEEP
+from papertape.engine.events import SeriesRows
+from papertape.engine.records import FUNDING_RATE, KEEP, MARK_PRICE, OPEN_INTEREST, SERIES
 from papertape.engine.spec import Market
 from papertape.replay import backtest
 from papertape.replay.config import load_config, make_config
@@ -223,6 +225,35 @@ def test_the_feature_funding_of_a_replay_of_what_was_exported_is_the_daemons_at_
     decided = replayed.decisions
     assert decided[decided["target"] != KEEP][["time_ms", "target"]].tolist() == changes
     assert replayed.digest == live.engine.digest
+
+
+def test_an_export_says_which_series_it_leaves_out(tmp_path: Path) -> None:
+    rows, known = candles(8), np.zeros(3, SERIES)
+    known["known_ms"] = int(rows["open_ms"][0]) + np.arange(1, 4)
+    known["kind"] = (OPEN_INTEREST, MARK_PRICE, FUNDING_RATE)
+    for name in ("value", "open", "high", "low"):
+        known[name] = (5.0, 100.0, np.nan)
+
+    @asynccontextmanager
+    async def open_feed(start: FeedStart) -> AsyncIterator[FeedSource]:
+        async def events() -> AsyncIterator[Any]:
+            for one in known:
+                yield SeriesRows(np.array([one], SERIES))
+            yield rows
+
+        yield FeedSource(events(), lambda: 0)
+
+    with_series, without = tmp_path / "with", tmp_path / "without"
+    signals = {"use_smc": False, "retrain_every": "never", "extra_features": ["mark_premium"]}
+    served(with_series, open_feed, about=identity(daemon={"state": str(with_series)}, signals=signals))
+    filled(without, rows)
+
+    told = invoke("journal", "export", str(with_series), "--out", str(tmp_path / "a"))
+    assert (
+        "! not in these files: what was received of mark, open_interest; a replay of the tapes does not know it. "
+        "`papertape verify` replays the journal itself, with all of it" in " ".join(told.split())
+    )
+    assert "not in these files" not in invoke("journal", "export", str(without), "--out", str(tmp_path / "b"))
 
 
 def live_rows(state: Path, query: str) -> list[tuple[Any, ...]]:
