@@ -21,7 +21,7 @@ from papertape.replay.backtesting.figures import FIGURES, written
 from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.run import load_tapes, run_backtest
 from papertape.replay.config import Config, load_config
-from papertape.replay.learning.given import given_schedule
+from papertape.replay.learning.given import takeover_schedule
 from papertape.replay.report.account_events import FORCED
 from papertape.replay.report.page import money_places
 from papertape.replay.research.trials.holdout import admitted
@@ -80,7 +80,7 @@ def run(config: Config, models: Mapping[str, bytes] | None = None, *, reads_hold
     """Run a configuration with progress on the terminal; models: by name, in place of those that it would train."""
     return_large_arrays()
     tapes = load_tapes(config)
-    given = given_schedule(models or {}, config, tapes)
+    given = takeover_schedule(models or {}, config, tapes)
     held_out = admitted(config, tapes, reads_holdout=reads_holdout, models=given)
     with progress_bars() as on_progress:
         result = run_backtest(config, tapes, on_progress, given or None)

@@ -1,4 +1,4 @@
-"""Models that a replay is given in place of training its own: when each takes over, and what a reader must know of them."""
+"""Models given to a replay in place of those it would train: when each takes over, and what its report says of them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,15 +10,15 @@ from papertape.replay.tapes.tape import Tape
 from papertape.replay.tapes.timestamps import utc_text
 
 
-def given_schedule(
+def takeover_schedule(
     models: Mapping[str, bytes], config: Config, tapes: Sequence[Tape]
 ) -> list[tuple[int, bytes]]:
     """
-    Return models, each with the close at which it takes over: the first by which all that it has learnt from is past.
+    Return (close in ms, artefact) of each model: it takes over at the first close after its training data.
 
-    models  artefacts by what they are called in messages
+    models  artefacts by the names that messages use
 
-    Raises DataError for one that has learnt from all of the candles that are traded, ConfigError for two that would take over together.
+    Raises DataError if a model was trained on all of the candles that are traded, ConfigError if two would take over together.
     """
     if not models:
         return []
@@ -38,14 +38,14 @@ def given_schedule(
         other, _ = taken.setdefault(max(end_ms, first_ms), (name, data))
         if other != name:
             raise ConfigError(
-                f"--model: {other} and {name} would both take over at {utc_text(max(end_ms, first_ms))}; leave one of them out"
+                f"{other} and {name} would both take over at {utc_text(max(end_ms, first_ms))}; leave one of them out"
             )
     return [(at_ms, data) for at_ms, (_, data) in sorted(taken.items())]
 
 
 def given_sentences(models: Sequence[tuple[int, bytes]], *, is_asked: bool) -> list[str]:
     """
-    Return what a reader must know of models that a run was given.
+    Return the sentences of a report about models that a run was given.
 
     models  (close in ms at which it took over, artefact); is_asked: whether the strategy looks at what a model says
     """

@@ -25,8 +25,8 @@ from papertape.replay.research.calibration.claims import LEVEL, UNJUDGED
 from papertape.replay.research.calibration.markets import DRIFT, MARKETS, noise_market
 from papertape.replay.research.calibration.study import ALL, LEAST_POWER, ClaimRate, claim_rate, edge_runs
 from papertape.replay.research.sweep.axes import parse_axis
-from papertape.replay.research.sweep.books import Books
-from papertape.replay.research.sweep.hands import Processes
+from papertape.replay.research.sweep.executors import Processes
+from papertape.replay.research.sweep.ledger_writer import LedgerWriter
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.run import folder_of, run_trials
 from papertape.replay.research.sweep.space import Space, make_space
@@ -129,17 +129,17 @@ def _searched(options: SearchStudyOptions, folder: Path, number: int, job: OneSe
     runner = TrialRunner(config, [tape])
     # Costs make no other tape, so their trials would count together in one ledger.
     with ledger_at(folder / f"{_COSTS[job.has_costs].replace(' ', '-')}.sqlite3"):
-        books = Books(runner)
+        writer = LedgerWriter(runner)
         rows = [runner.run(trial, space.changes(trial)) for trial in range(space.size)]
-        books.add_all(rows)
-        books.close()
+        writer.add_all(rows)
+        writer.close()
         best = max(rows, key=lambda row: row.metrics.get("sharpe") or -math.inf)
-        metrics = _claims(best, tape.sha256, books, space.size)
+        metrics = _claims(best, tape.sha256, writer, space.size)
     digest = hashlib.sha256("".join(row.digest for row in rows).encode()).hexdigest()
     return TrialRow(number, job._asdict(), "done", digest=digest, metrics=metrics, tapes=[tape.sha256])
 
 
-def _claims(best: TrialRow, tape: str, books: Books, size: int) -> dict[str, float]:
+def _claims(best: TrialRow, tape: str, writer: LedgerWriter, size: int) -> dict[str, float]:
     """Return 1 for everything that claims an edge of a search, 0 for what does not; DataError where the ledger lacks a trial."""
     with opened() as ledger:
         entries = list(ledger.on(tape))
@@ -150,7 +150,7 @@ def _claims(best: TrialRow, tape: str, books: Books, size: int) -> dict[str, flo
     usual = NormalDist().cdf(daily * math.sqrt(max(days - 1.0, 0.0)))
     found = {
         VERDICT: verdict(entry.returns for entry in entries).is_claim,
-        DEFLATED: (books.standing().deflated(best.metrics) or 0.0) >= 1.0 - LEVEL,
+        DEFLATED: (writer.standing().deflated(best.metrics) or 0.0) >= 1.0 - LEVEL,
         OFF: (best.metrics.get("psr") or 0.0) >= 1.0 - LEVEL,
         UNJUDGED: usual >= 1.0 - LEVEL,
     }

@@ -12,7 +12,7 @@ from papertape.replay.research.learn_study.cells import POLICY, Cell, CellRunner
 from papertape.replay.research.learn_study.page import write_study
 from papertape.replay.research.learn_study.result import StudyFound, study_of, write_tables
 from papertape.replay.research.sweep.axes import Axis, make_axis
-from papertape.replay.research.sweep.books import Books
+from papertape.replay.research.sweep.ledger_writer import LedgerWriter
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.run import folder_of, identity, processes
 from papertape.replay.research.sweep.space import Space, make_space
@@ -92,16 +92,16 @@ def run_study(
     header = identity(config, runner.trials, space.axes) | {"fits_windows": options.fits_windows}
     folder = options.folder or folder_of("learn-study", header)
     with TrialFile(folder, header, space.size) as file:
-        books = Books(runner.trials, "learn-study")
+        writer = LedgerWriter(runner.trials, "learn-study")
         try:
-            books.add_all(file.rows())
-            _run_cells(runner, space, file, workers, books, on_progress)
+            writer.add_all(file.rows())
+            _run_cells(runner, space, file, workers, writer, on_progress)
         except KeyboardInterrupt:
             pass
         finally:
-            books.close()
+            writer.close()
         rows = sorted(file.rows(), key=lambda row: row.number)
-    found = study_of(config, folder, space, rows, runner.trials, books.standing())
+    found = study_of(config, folder, space, rows, runner.trials, writer.standing())
     write_tables(found)
     found.page = write_study(found)
     return found
@@ -112,7 +112,7 @@ def _run_cells(
     space: Space,
     file: TrialFile,
     workers: int,
-    books: Books,
+    writer: LedgerWriter,
     on_progress: Progress | None,
 ) -> None:
     """Run every cell that is not finished; those that share their models are one piece of work."""
@@ -134,7 +134,7 @@ def _run_cells(
             for line in lines.split(b"\n"):
                 row = TrialRow.of_line(line)
                 file.add(row, line)
-                books.add(row)
+                writer.add(row)
             if on_progress is not None:
                 on_progress("cells", file.done, file.size)
 

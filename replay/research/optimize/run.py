@@ -13,9 +13,9 @@ from papertape.replay.research.optimize.proposals import AUTO, Proposals, sample
 from papertape.replay.research.optimize.result import OptimizeResult, SearchOutcome, best_of, pruned_after
 from papertape.replay.research.surface.page import Layer, SurfaceSearch, write_surface
 from papertape.replay.research.sweep.axes import Axis
-from papertape.replay.research.sweep.books import Books
-from papertape.replay.research.sweep.hands import hands_of
+from papertape.replay.research.sweep.executors import executor_of
 from papertape.replay.research.sweep.judging import Judging, floors_of, means_of, windows_over
+from papertape.replay.research.sweep.ledger_writer import LedgerWriter
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import write_table
 from papertape.replay.research.sweep.run import (
@@ -98,13 +98,13 @@ def run_optimize(
     folder = options.folder or folder_of("optimize", header)
     is_whole = False
     with trial_file(folder, header, options.trials, options.shared) as file, untrusted_aside(folder):
-        books = Books(runner, "optimize")
-        search = _OptimizeRun(runner, options, proposals, file, books, bounds_ms)
+        writer = LedgerWriter(runner, "optimize")
+        search = _OptimizeRun(runner, options, proposals, file, writer, bounds_ms)
         with suppress(KeyboardInterrupt):
             search.take_in()
-            with hands_of(workers, options.dask, runner, search.call, axes) as hands:
+            with executor_of(workers, options.dask, runner, search.call, axes) as executor:
                 for batch in search.batches():
-                    run_trials(search.run, search.changes, file, hands, search, on_progress, batch)
+                    run_trials(search.run, search.changes, file, executor, search, on_progress, batch)
             is_whole = True
         with checking(runner, search.changes, file, is_whole, on_progress) as checked, file.alone():
             search.take_in()
@@ -123,7 +123,7 @@ def run_optimize(
                 best=best_of([o for o in search.outcomes.values() if o.row.outcome == "done"], options.top),
                 checked=checked(),
                 reasons=search.reasons,
-                standing=books.standing(),
+                standing=writer.standing(),
                 verdict=judged,
                 shells=file.by_shell,
                 windows=options.windows,
@@ -173,11 +173,11 @@ class _OptimizeRun:
         options: OptimizeOptions,
         proposals: Proposals,
         file: TrialFile,
-        books: Books,
+        writer: LedgerWriter,
         bounds_ms: Sequence[int],
     ) -> None:
         self._runner, self._options, self._proposals = runner, options, proposals
-        self._file, self._books, self._bounds_ms = file, books, bounds_ms
+        self._file, self._writer, self._bounds_ms = file, writer, bounds_ms
         self._proposed: list[Mapping[str, Any]] = []
         self._first: dict[str, int] = {}  # by what a trial changes, the first that does
         # What those that were told were worth after each window.
@@ -255,11 +255,11 @@ class _OptimizeRun:
     def add(self, row: TrialRow) -> None:
         """Take in one trial, and put it on record."""
         self.outcomes[row.number] = self._outcome(row._replace(returns=""))
-        self._books.add(row)
+        self._writer.add(row)
 
     def close(self) -> None:
         """Put on record what is waiting."""
-        self._books.close()
+        self._writer.close()
 
     @property
     def counts(self) -> dict[str, int]:

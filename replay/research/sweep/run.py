@@ -17,8 +17,8 @@ from papertape.replay.config import Config
 from papertape.replay.research.shells.shared_file import SharedTrialFile
 from papertape.replay.research.surface.page import PAGE, Layer, SurfaceSearch, write_surface
 from papertape.replay.research.sweep.axes import Axis, code_in, files_in, with_changes
-from papertape.replay.research.sweep.books import Books
-from papertape.replay.research.sweep.hands import Hands, hands_of
+from papertape.replay.research.sweep.executors import TrialExecutor, executor_of
+from papertape.replay.research.sweep.ledger_writer import LedgerWriter
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import TABLE, Summary, SweepResult, sign_of, write_table
 from papertape.replay.research.sweep.space import Space
@@ -34,7 +34,7 @@ _CHECKED: Final = 3  # trials that are replayed again
 
 
 class TrialListener(Protocol):
-    """What is told of finished trials, such as `Books`."""
+    """What is told of finished trials, such as `LedgerWriter`."""
 
     def add(self, row: TrialRow) -> None:
         """Take in one trial."""
@@ -95,17 +95,17 @@ def run_sweep(
     with (
         trial_file(folder, header, space.size, options.shared) as file,
         untrusted_aside(folder),
-        hands_of(workers, options.dask, runner, call, space.axes) as hands,
+        executor_of(workers, options.dask, runner, call, space.axes) as executor,
     ):
-        books = Books(runner)
+        writer = LedgerWriter(runner)
         with suppress(KeyboardInterrupt):
-            books.add_all(file.rows())
+            writer.add_all(file.rows())
             run_trials(
                 lambda number: runner.run(number, space.changes(number)),
                 space.changes,
                 file,
-                hands,
-                books,
+                executor,
+                writer,
                 on_progress,
             )
             is_whole = True
@@ -123,7 +123,7 @@ def run_sweep(
                 lanes=summary.lanes,
                 checked=checked(),
                 reasons={end: reason for end, (_, reason) in sorted(summary.reasons.items())},
-                standing=books.standing(),
+                standing=writer.standing(),
                 verdict=judged,
                 shells=file.by_shell,
             )
@@ -160,21 +160,21 @@ def run_trials(
     run: Callable[[int], TrialRow],
     changes: Callable[[int], Mapping[str, Any]],
     file: TrialFile,
-    hands: Hands,
-    books: TrialListener,
+    executor: TrialExecutor,
+    listener: TrialListener,
     on_progress: Progress | None,
     numbers: Sequence[int] | None = None,
 ) -> None:
     """
-    Run every trial that is not finished: the first here, so that what all need is made once, the others by `hands`.
+    Run every trial that is not finished: the first here, so that what all need is made once, the others by `executor`.
 
     run, changes  what comes of a trial, and what it changes, by its number
-    books         told of every trial when it is kept, also of those that other shells do
+    listener      told of every trial when it is kept, also of those that other shells do
     numbers       of these alone; None: of all
     """
 
     def tell(row: TrialRow) -> None:
-        books.add(row)
+        listener.add(row)
         if on_progress is not None:
             on_progress("trials", file.done, file.size)
             if (shells := file.at_work) > 1:
@@ -196,11 +196,11 @@ def run_trials(
                 if row.outcome == "done":
                     is_begun = True
                     break
-            with closing(hands.answers(left, lambda number: run(number).line(), lost)) as lines:
+            with closing(executor.answers(left, lambda number: run(number).line(), lost)) as lines:
                 for line in lines:
                     add(TrialRow.of_line(line), line)
     finally:
-        books.close()
+        listener.close()
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from papertape.replay.config import Config, StrategySettings
 from papertape.replay.config.spec import make_spec
 from papertape.replay.learning.settings import cadence_of
 from papertape.replay.research.sweep.axes import PARAMETERS_PREFIX, SYMBOLS_PREFIX, files_in, parameter_in
-from papertape.replay.research.sweep.books import Books
-from papertape.replay.research.sweep.hands import hands_of
+from papertape.replay.research.sweep.executors import executor_of
+from papertape.replay.research.sweep.ledger_writer import LedgerWriter
 from papertape.replay.research.sweep.parts import performance_between, span
 from papertape.replay.research.sweep.record import TrialFile
 from papertape.replay.research.sweep.result import Summary, sign_of, write_table
@@ -105,14 +105,14 @@ def run_walkforward(
     header = _header(config, runner, search)
     folder = options.folder or folder_of("walkforward", header)
     workers = processes(options.workers)
-    books = Books(runner, "walkforward")
+    writer = LedgerWriter(runner, "walkforward")
     with trial_file(folder, header, search.size, options.shared) as file, untrusted_aside(folder):
         summary = Summary(options.by, 1)
         is_whole = True
         try:
-            books.add_all(file.rows())
-            with hands_of(workers, options.dask, runner, search.call, space.axes) as hands:
-                run_trials(search.run, search.changes, file, hands, books, on_progress)
+            writer.add_all(file.rows())
+            with executor_of(workers, options.dask, runner, search.call, space.axes) as executor:
+                run_trials(search.run, search.changes, file, executor, writer, on_progress)
         except KeyboardInterrupt:
             is_whole = False
         with file.alone():
@@ -121,7 +121,7 @@ def run_walkforward(
             result.left_over_ms = left_over_ms
             result.shells = file.by_shell
             account = _go_on(result, runner, search, file, options) if is_whole else None
-        result.standing = books.standing()
+        result.standing = writer.standing()
     if account is not None:
         result.page = write_walkforward(result, space.axes, account)
     return result

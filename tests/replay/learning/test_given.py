@@ -16,7 +16,7 @@ from papertape.engine.model.artefact import read_artefact, write_artefact
 from papertape.replay.backtesting.verify import verify
 from papertape.replay.config import make_config
 from papertape.replay.learning.by_hand import fit_from_tape
-from papertape.replay.learning.given import given_schedule, given_sentences
+from papertape.replay.learning.given import given_sentences, takeover_schedule
 from papertape.replay.research.trials.holdout import locked
 from papertape.replay.tapes.store import Store
 from papertape.replay.tapes.synthetic import synthesize
@@ -54,11 +54,11 @@ def test_a_model_takes_over_once_all_that_it_has_learnt_from_is_past(early: byte
     """Its last candle closes 1,000 hours after the first one opened; a replay that begins later has it from its first candle on."""
     both = {"late": late, "early": early}
 
-    assert given_schedule({}, make_config({}), [TAPE]) == []
-    assert given_schedule(both, make_config({}), [TAPE]) == [(at(1_000), early), (at(1_200), late)]
+    assert takeover_schedule({}, make_config({}), [TAPE]) == []
+    assert takeover_schedule(both, make_config({}), [TAPE]) == [(at(1_000), early), (at(1_200), late)]
     later = make_config({"data": {"start": "2020-02-20"}})
-    assert given_schedule({"late": late}, later, [TAPE]) == [(at(1_200), late)]
-    begun = given_schedule({"early": early}, later, [TAPE])
+    assert takeover_schedule({"late": late}, later, [TAPE]) == [(at(1_200), late)]
+    begun = takeover_schedule({"early": early}, later, [TAPE])
     assert begun == [(at(50 * 24), early)]  # 50 days after the first of January
 
 
@@ -66,20 +66,20 @@ def test_candles_that_are_only_read_give_a_model_nothing_to_trade(early: bytes) 
     short, long = TAPE.between(None, at(900) - 1), replace(TAPE, symbol="INDEX")
     config = make_config({"markets": {"INDEX": {"read_only": True}}})
 
-    assert given_schedule({"m": early}, make_config({}), [short, long]) == [(at(1_000), early)]
+    assert takeover_schedule({"m": early}, make_config({}), [short, long]) == [(at(1_000), early)]
     with pytest.raises(DataError, match=r"these end at 2020-02-07 12:00: nothing is left"):
-        given_schedule({"m": early}, config, [short, long])
+        takeover_schedule({"m": early}, config, [short, long])
 
 
 def test_what_could_never_trade_or_would_take_over_together_is_refused(early: bytes) -> None:
     with pytest.raises(
         DataError, match=r"model 3 has learnt from candles up to .* these end at .* nothing is left"
     ):
-        given_schedule({"model 3": early}, make_config({}), [TAPE.between(None, at(1_000) - 1)])
+        takeover_schedule({"model 3": early}, make_config({}), [TAPE.between(None, at(1_000) - 1)])
     with pytest.raises(
         ConfigError, match=r"model 3 and model 4 would both take over at 2020-02-11 16:00; leave one"
     ):
-        given_schedule({"model 3": early, "model 4": early}, make_config({}), [TAPE])
+        takeover_schedule({"model 3": early, "model 4": early}, make_config({}), [TAPE])
 
 
 def test_a_result_says_of_given_models_what_it_cannot_know(early: bytes, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Who does the trials: processes of this machine, or a Dask cluster; what they answer is the same."""
+"""Where trials run: in processes of this machine or on a Dask cluster, with the same results."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,17 +9,17 @@ from papertape.replay.research.sweep.trial import TrialCall, TrialRunner
 from papertape.replay.research.sweep.workers import in_workers
 
 
-class Hands(Protocol):
-    """What does trials by number."""
+class TrialExecutor(Protocol):
+    """Runs trials by number."""
 
     def answers(
         self, numbers: Iterator[int], work: Callable[[int], bytes], lost: Callable[[int, str], bytes]
     ) -> Generator[bytes, None, None]:
-        """Yield the answer to every number, in the order in which it is done; lost: to one that ended whoever did it."""
+        """Yield the result of every number as it is finished; lost: makes that of one whose process ended."""
 
 
 class Processes(NamedTuple):
-    """So many processes of this machine."""
+    """A number of processes of this machine."""
 
     size: int
 
@@ -31,18 +31,18 @@ class Processes(NamedTuple):
 
 
 @contextmanager
-def hands_of(
+def executor_of(
     workers: int,
     dask: str | None,
     runner: TrialRunner,
     call: Callable[[int], TrialCall],
     axes: Sequence[Axis],
-) -> Iterator[Hands]:
-    """Hold who does the trials of a runner over these axes: `dask`, the address of a scheduler, or so many processes here."""
+) -> Iterator[TrialExecutor]:
+    """Return the executor of a runner's trials: the Dask cluster at the address `dask`, or so many processes here."""
     if dask is None:
         yield Processes(workers)
         return
-    # Dask takes a second to load, and only who has a cluster has installed it.
+    # Dask takes a second to import, and is installed only where there is a cluster.
     from papertape.replay.research.cluster.cluster import Cluster
 
     with Cluster(dask, runner, call, axes) as cluster:

@@ -1,4 +1,4 @@
-"""The trials of one sweep in the ledger of all trials: a batch every second, and whatever a kill kept out at the next start."""
+"""Writes the trials of one search to the trial ledger: a batch every second, and after a kill what was missed at the next start."""
 
 import time
 from collections.abc import Iterable
@@ -18,8 +18,8 @@ _EVERY_S: Final = 1.0
 _NAME: Final = "strategy.name"
 
 
-class Books:
-    """Puts finished trials on record, each once; trouble with the ledger ends no sweep and is said in its standing."""
+class LedgerWriter:
+    """Records finished trials, each once; an error of the ledger ends no search and is reported in its standing."""
 
     def __init__(self, runner: TrialRunner, kind: str = "sweep") -> None:
         self._runner, self._kind = runner, kind
@@ -30,7 +30,7 @@ class Books:
         self._problem = ""
 
     def add(self, row: TrialRow) -> None:
-        """Take in one trial; those that were not done have shown nobody anything."""
+        """Record one trial; one that was not run has shown nobody anything."""
         if row.outcome not in ("done", "pruned"):
             return
         self._tapes.update(row.tapes)
@@ -41,12 +41,12 @@ class Books:
             self.close()
 
     def add_all(self, rows: Iterable[TrialRow]) -> None:
-        """Take in the trials of a file that is gone on with: a kill may have kept the newest of them out."""
+        """Record the trials of a file that is resumed: a kill may have left out the newest of them."""
         for row in rows:
             self.add(row)
 
     def close(self) -> None:
-        """Put on record what is waiting."""
+        """Write what is pending."""
         entries, self._waiting = self._waiting, []
         self._flushed_s = time.monotonic()
         try:
