@@ -35,12 +35,24 @@ def takeover_schedule(
                 f"{name} has learnt from candles up to {utc_text(end_ms)}, and these end at {utc_text(last_ms)}: nothing is "
                 "left to replay it on; give later candles or an earlier model"
             )
-        other, _ = taken.setdefault(max(end_ms, first_ms), (name, data))
+        other, known = taken.setdefault(max(end_ms, first_ms), (name, data))
         if other != name:
+            ends = {other: read_artefact(known).record.end_ms, name: end_ms}
             raise ConfigError(
-                f"{other} and {name} would both take over at {utc_text(max(end_ms, first_ms))}; leave one of them out"
+                f"{other} and {name} would both take over at {utc_text(max(end_ms, first_ms))}; {_way_out(ends)}"
             )
     return [(at_ms, data) for at_ms, (_, data) in sorted(taken.items())]
+
+
+def _way_out(ends: Mapping[str, int]) -> str:
+    """Return what to do with two models that would take over together, by the newest candle that each has learnt from."""
+    earlier = min(ends, key=lambda name: ends[name])
+    if len(set(ends.values())) == 1:
+        return "leave one of them out"
+    return (
+        f"leave {earlier} out, which has learnt from less, or begin with data.start before "
+        f"{utc_text(max(ends.values()))}, up to when {earlier} would be in force"
+    )
 
 
 def given_sentences(models: Sequence[tuple[int, bytes]], *, is_asked: bool) -> list[str]:

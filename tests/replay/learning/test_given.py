@@ -82,6 +82,22 @@ def test_what_could_never_trade_or_would_take_over_together_is_refused(early: by
         takeover_schedule({"model 3": early, "model 4": early}, make_config({}), [TAPE])
 
 
+def test_of_two_models_whose_candles_ended_before_the_start_the_later_is_kept_or_the_start_moved(
+    early: bytes, late: bytes
+) -> None:
+    """The earlier would never be in force; a replay that begins before the later's last candle has both."""
+    both = {"model 4": late, "model 3": early}
+    said = (
+        r"model 4 and model 3 would both take over at 2020-02-21 00:00; leave model 3 out, which has learnt from less, or "
+        r"begin with data.start before 2020-02-20 00:00, up to when model 3 would be in force"
+    )
+
+    with pytest.raises(ConfigError, match=said):
+        takeover_schedule(both, make_config({"data": {"start": "2020-02-21"}}), [TAPE])
+    begun = takeover_schedule(both, make_config({"data": {"start": "2020-02-19"}}), [TAPE])
+    assert begun == [(at(49 * 24), early), (at(1_200), late)]
+
+
 def test_a_result_says_of_given_models_what_it_cannot_know(early: bytes, tmp_path: Path) -> None:
     found = backtest(tapes=[TAPE], models=[(at(1_000), early)], **QUIET)
     unasked = backtest(tapes=[TAPE], strategy="ema_cross", models=[(at(1_000), early)], use_smc=False)
