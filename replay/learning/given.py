@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from papertape.engine.errors import ConfigError, DataError
 from papertape.engine.model import read_artefact
+from papertape.engine.model.artefact import with_version
 from papertape.replay.config import Config
 from papertape.replay.tapes.quality import counted
 from papertape.replay.tapes.tape import Tape
@@ -68,8 +69,23 @@ def given_sentences(models: Sequence[tuple[int, bytes]], *, is_asked: bool) -> l
     if not is_asked:
         return [f"{said}: the strategy asks no model, so it changed nothing."]
     judged = sum(int(read_artefact(data).record.gate.get("rows", 0)) for _, data in models if data)
-    if judged:
-        return [
-            f"{said}; what judged it, {judged:,} rows after those it has learnt from, may be among these candles."
-        ]
-    return [f"{said}; whether it was chosen by what these candles show is not known here."]
+    known = (
+        f"what judged it, {judged:,} rows after those it has learnt from, may be among these candles"
+        if judged
+        else "whether it was chosen by what these candles show is not known here"
+    )
+    return [f"{said}; {known}.", *_shared_versions([data for _, data in models if data])]
+
+
+def _shared_versions(artefacts: Sequence[bytes]) -> list[str]:
+    """Return a sentence for every version that different models have."""
+    of_version: dict[int, set[bytes]] = {}
+    for place, data in enumerate(artefacts, 1):
+        version = read_artefact(data).record.version or place
+        of_version.setdefault(version, set()).add(with_version(data, 0))  # one model in and outside its store
+    return [
+        f"{len(found)} different models are version {version} (of stores of their own, or of none): rows by version are of all "
+        "of them."
+        for version, found in of_version.items()
+        if len(found) > 1
+    ]

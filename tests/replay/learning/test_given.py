@@ -12,7 +12,7 @@ from papertape import backtest, hold_out
 from papertape.daemon.cli import app
 from papertape.daemon.learning.model_store import ModelStore
 from papertape.engine.errors import ConfigError, DataError
-from papertape.engine.model.artefact import read_artefact, write_artefact
+from papertape.engine.model.artefact import read_artefact, with_version, write_artefact
 from papertape.replay.backtesting.verify import verify
 from papertape.replay.config import make_config
 from papertape.replay.learning.by_hand import fit_from_tape
@@ -116,6 +116,26 @@ def test_a_result_says_of_given_models_what_it_cannot_know(early: bytes, tmp_pat
         said
         == f"{given}; what judged it, 1,234 rows after those it has learnt from, may be among these candles."
     )
+
+
+def test_different_models_of_one_version_are_said_to_share_it(early: bytes, late: bytes) -> None:
+    """Versions are counted per store; in the lineage and in the rows by version two of them looked like one."""
+    said = "2 different models are version 2 (of stores of their own, or of none): rows by version are of all of them."
+    two = [(at(1_000), with_version(early, 2)), (at(1_200), with_version(late, 2))]
+    second = [
+        (at(1_000), with_version(early, 2)),
+        (at(1_200), late),
+    ]  # outside a store, numbered by its place
+    again = [(at(1_000), early), (at(1_200), b""), (at(1_300), with_version(early, 1))]
+
+    found = backtest(tapes=[TAPE], models=two, **QUIET)
+
+    assert [one["version"] for one in found.summary["model"]["lineage"]] == [2, 2]
+    assert said in found.summary["doubts"]
+    assert said in given_sentences(second, is_asked=True)
+    assert len(given_sentences([(at(1_000), early), (at(1_200), late)], is_asked=True)) == 1
+    assert len(given_sentences(two[:1] * 2, is_asked=True)) == 1
+    assert len(given_sentences(again, is_asked=True)) == 1
 
 
 def test_every_given_model_is_a_trial_of_its_own(early: bytes, late: bytes) -> None:
