@@ -1,10 +1,10 @@
 """
-Learning while trading.
+Learning in a running daemon.
 
-    retraining           when an attempt is due, who makes it, and what becomes of its model
-    trainer worker       the process that trains, and who follows it     dataset   what it learns from
-    drift drift_training the watch on drift, with a model in force and without one
-    outcomes             predictions until their outcome is known     calibration   what was said against what came
+    retraining           the schedule of attempts, their training, and what becomes of each model
+    trainer worker       the supervisor of the training process, and the process     dataset   its training rows
+    drift drift_training drift monitoring, with a model in force and without one
+    outcomes             predictions whose outcome is pending     calibration   predictions against outcomes
     shadow shadow_watch  what models would have earned, traded or not
     model_store          models on disk        train   training by hand
 """

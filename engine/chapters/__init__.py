@@ -1,7 +1,7 @@
 """
-Chapters: an account that goes on under another strategy, with other parameters, costs or limits.
+Chapters: an account that continues with another strategy, other parameters, costs or limits.
 
-    carry  the account handed over, and the spec that goes on with it
+    carry  the account carried over, and the spec that it continues with
 """
 
 from papertape.engine.chapters.carry import carry, from_then_on

@@ -1,8 +1,8 @@
 """
-A call of a strategy in kernels that no order can mean, in words.
+The message for a call of a compiled strategy that no order can mean.
 
-The kernel knows that it means nothing, and not the words. Here the same call is made once more on the view of a strategy
-in Python, whose rules have them; so both say the same.
+The kernel detects such a call and has no text for it. Here the same call is repeated on the view of a strategy in Python,
+whose rules raise the message, so that both forms of a strategy get the same one.
 """
 
 from typing import Any

@@ -1,9 +1,9 @@
 """
-Code of users, as an engine meets it.
+User code as the engine treats it.
 
-    raised             an exception of theirs in words
-    importing          modules of theirs as their files say
-    compiling          a function of theirs that kernels call by address
-    definition         a digest of it and of everything that it refers to
-    undeclared_state   what it keeps where no snapshot finds it
+    raised             its exceptions as messages
+    importing          its modules, imported as their files are now
+    compiling          a user's function compiled for kernels that call it by address
+    definition         a digest of a class or function and of everything that it refers to
+    undeclared_state   state that it keeps where no snapshot would find it
 """

@@ -1,12 +1,12 @@
 """
-`/api/v1`: what the journal's tables tell, read in a thread of its own, never in the event loop.
+`/api/v1`: the journal's tables over HTTP, read in a separate thread, never in the event loop.
 
-    routes queries      the routes with their handlers, what may be asked of each
-    account             what is told of the account: markets, refusals, where its journal stands
-    statement           every amount of it in double entry
+    routes queries      the routes with their handlers, the parameters of each
+    account             the account: markets, refusals, where its journal stands
+    statement           every amount in double entry
     reader              the thread and its own connection, which only reads
-    listings columns    tables as cursor pages, newest first; what their columns mean
-    closes              what was seen and answered at each close, lines of features
+    listings columns    tables as cursor pages, newest first; the meaning of their columns
+    closes              inputs and decision at each close, lines of features
     stream              a snapshot, then numbered deltas over a websocket
-    answers             models of what is no page of a table
+    answers             models of the other answers
 """

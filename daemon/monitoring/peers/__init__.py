@@ -1,9 +1,9 @@
 """
-Other daemons on the page of this one: what each says of itself, read only.
+Other daemons on the page of this one: the status of each, read only.
 
-    answers  what is told of them
-    tokens   with which token each is asked
-    asking   one question to one of them: bounded in size and time, and what it answers is not trusted
-    watch    who asks them all, while somebody looks on
+    answers  the models of the answers
+    tokens   the token for each daemon
+    asking   one request to one daemon: bounded in size and time, its answer not trusted
+    watch    the thread that polls them while the page is open
     routes   the route
 """

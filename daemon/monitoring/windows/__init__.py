@@ -1,7 +1,7 @@
 """
-Windows of what grows for years: bounded answers with true extremes, however long they are.
+Windows of data that grow for years: bounded answers with true extremes, whatever their span.
 
-    candles    of one symbol
-    equity     the account's curve and its fall from the peak
+    candles    the candles of one symbol
+    equity     the equity curve and its drawdown
     structure  market structure: what formed, became known and ended
 """

@@ -1,12 +1,12 @@
 """
-Features of somebody's own, beside those of the table: one column each, whatever way it is written.
+User-defined features, beside the built-in ones: one column each, in three forms.
 
-    base      what all of them have in common: a name, a look-back, a state that is saved
+    base      what all forms share: a name, a look-back, a saved state
     objects   an instance with `update(candle)`
-    kernels   a function in a kernel, in the form that ours have
+    kernels   a kernel with the signature of the built-in ones
     tables    a function over a table of the newest candles
-    names     which of them there are, and what they may be called
-    definition   a digest of what defines one: another version is another feature
-    series    those of one symbol on one timeframe, computed for all new candles
-    faults    what was no value: at which candle, and why
+    names     the registry of their names, and which names are allowed
+    definition   a digest of a feature's definition: another version is another feature
+    series    the features of one symbol on one timeframe, computed for all new candles
+    faults    values that were refused: at which candle, and why
 """

@@ -1,10 +1,10 @@
 """
-Strategies in kernels that are asked close by close: the text of a strategy in Python, with `kernel` over its methods.
+Compiled strategies: Python strategies with `kernel` over their methods, called once per close.
 
-    records   what such a strategy sees and writes at a close
-    meaning   what a call of it means: an instruction, or what no order can mean
-    view      its view: the methods that it calls
-    typing    what the compiler takes its records for
-    methods   what the view can do once it is compiled
-    entry     its methods as machine code
+    records   what a strategy sees and writes at a close
+    meaning   what a call means: an instruction, or something that no order can mean
+    view      the view: the methods that a strategy calls
+    typing    the types that the compiler gives its records
+    methods   what the compiled view can do
+    entry     the strategy's methods as machine code
 """

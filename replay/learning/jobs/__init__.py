@@ -1,7 +1,7 @@
 """
-Training in a process of its own, and the folder through which it is asked and answers.
+Training in a separate process, which gets its job and leaves its result in a folder.
 
-    job runner            what it is given and gives back; one attempt for a daemon, a whole walk for a replay
-    worker trainer        that process; from settings to a model
-    checkpoints           where it goes on after it was cut off
+    job runner       the job and its result; one attempt for a daemon, a whole walk for a replay
+    worker trainer   the process; from settings to a model
+    checkpoints      where an interrupted training resumes
 """

@@ -1,6 +1,6 @@
 """
-Trials past one machine.
+Trials on a cluster of machines.
 
-    cluster  a Dask cluster that does trials
-    remote   what a worker of it does
+    cluster  a Dask cluster that runs trials
+    remote   one trial on a worker of it
 """

@@ -1,10 +1,10 @@
 """
-Monte Carlo: what could have been.
+Monte Carlo: how else a result could have turned out.
 
-    draws    a result's trades and days drawn again; every kind, and what it tells
-    markets  whole markets drawn again: all symbols together, candles, volume and funding
+    draws    resampling of a result's trades and days: every kind, and what it can tell
+    markets  resampling of whole markets: all symbols together, with candles, volume and funding
     placebo  a replay's trades as placebo strategies need them
-    engines  a configuration replayed on each of them, in processes
-    fans     what is drawn of paths: quantiles along the way, histograms of their ends
-    page     the page of it, and the tables of what it draws
+    engines  one configuration replayed on every resampled market, in processes
+    fans     what is plotted of paths: quantiles over time, histograms of their ends
+    page     the page, and tables of what it plots
 """

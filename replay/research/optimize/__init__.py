@@ -1,8 +1,8 @@
 """
-Parameters that are searched for: each batch of trials is proposed from what those before it have shown.
+Optimisation: a search for parameters that proposes each batch of trials from the results so far.
 
-    goals       what is wanted: metrics or a function of them; what must hold for a trial to count
-    proposals   the sampler, asked and told: optuna's TPE, CMA-ES, NSGA-II
+    goals       objectives: metrics or a function of them; constraints that a trial must meet to count
+    proposals   the sampler: optuna's TPE, CMA-ES, NSGA-II
     run         a search from its axes to its result
-    result      what came of it: the best, the front of several goals, Parquet
+    result      the outcome: the best trial, the Pareto front of several goals, Parquet
 """

@@ -1,6 +1,6 @@
 """
-Trials that several shells share, on one machine or on many, by a folder that all of them reach.
+Searches shared by several shells, on one machine or many, through a common folder.
 
-    claims       which shell does which trial, and which shells have ended
-    shared_file  the file of trials that each of them appends to, and what the others have appended
+    claims       which shell runs which trial, and which shells have ended
+    shared_file  the trial file: each shell appends its own part and reads those of the others
 """

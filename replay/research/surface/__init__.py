@@ -1,7 +1,7 @@
 """
-What a search looks like: not its best trial alone.
+The surface of a search: its metric over the parameters, rather than its best trial alone.
 
-    cells     each axis cut into cells; every pair of axes and every axis by itself
+    cells     every axis and every pair of axes cut into cells
     findings  the peak, the centre of the plateau, whether the peak lies on an edge, how many neighbours keep most of it
-    page      one offline page of it
+    page      its offline page
 """

@@ -1,12 +1,12 @@
 """
-What was tried, by anybody, ever: the ledger that every figure of a search is judged by.
+The trial ledger: every trial that was ever recorded, by which each figure of a search is judged.
 
-    recording  `append` and `on_record`: on record, and how it stands; what a ledger says against a result
-    ledger     the file: its rows: hashed one after the other, counted by tape
-    storage    the file: opened, made and brought forward
+    recording  `append` and `on_record`: record a trial and return its standing; what a ledger says against a result
+    ledger     the rows of the file: hashed one after the other, counted by tape
+    storage    the file: opened, created and migrated
     holdout    candles that are locked for every search and read once
     entry      one trial
-    matrix     their returns side by side, and what these say of the best
+    matrix     returns of trials side by side, and what they say about the best
     identity   what makes two trials the same
     returns    the returns of an account in a compact form
 """
