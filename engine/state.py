@@ -26,7 +26,7 @@ from papertape.engine.features.smc import EVENT
 from papertape.engine.jit import FloatArray, IntArray, Row, Rows, copy_rows
 from papertape.engine.model.inference.current import MODEL_ATR, CurrentModel
 from papertape.engine.records import DECISION, FILL, KEEP, LIMIT_EVENT, MARK, PAYMENT, SWAP, TRADE
-from papertape.engine.report import Report
+from papertape.engine.report import Report, StrategyFault
 from papertape.engine.snapshot import StreamDigest
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.own_signals import can_short_of, question_of
@@ -122,6 +122,7 @@ class EngineState:
     followers  engines that act on this one's decisions, too
     watch      is shown a symbol's features and candles at the closes of every batch; nothing depends on it
     on_instructions  is told what a strategy asked for beside a decision: number of the symbol, close in ms, INSTRUCTION rows
+    on_fault   is told a fault of a Python strategy as it happens; what it raises ends the step, and the engine with it
     wishes     the decision of every symbol at every close of the newest batch
     turn       how many of the spec's strategies have begun; 0: nobody is asked yet
     turns_state  what the strategies after the first keep, shape (n_turns, n_symbols)
@@ -174,6 +175,7 @@ class EngineState:
         self.watch: Callable[[int, FloatArray, Rows], None] | None = None
         self.watch_answers: Callable[[int, Rows, Rows], None] | None = None
         self.on_instructions: Callable[[int, int, Rows], None] | None = None
+        self.on_fault: Callable[[StrategyFault], None] | None = None
 
     def begin_again(self, spec: EngineSpec, begun: Iterable[tuple[Rows, Rows]]) -> None:
         """

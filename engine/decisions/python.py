@@ -189,8 +189,7 @@ class PythonDecider(KeepsPast):
         """Report what was wrong with features by this close."""
         for bad in self._bad_values:
             if bad.close_ms == close_ms:
-                fault = StrategyFault(self._name, self._symbols[bad.symbol], close_ms, bad.reason)
-                self.faults.append(fault)
+                self._note_fault(StrategyFault(self._name, self._symbols[bad.symbol], close_ms, bad.reason))
 
     def _answer(self, view: View, symbol: int, look: list[float]) -> Decision:
         """Return what the strategy wants, KEEP when it wants nothing or is at fault; its instructions are collected."""
@@ -212,9 +211,15 @@ class PythonDecider(KeepsPast):
             asked.start_again()
         if not reason:
             return _KEEP if wish is None else wish
-        self.faults.append(StrategyFault(self._name, view.symbol, view.time_ms, reason))
+        self._note_fault(StrategyFault(self._name, view.symbol, view.time_ms, reason))
         instructions.rows.clear()
         return _KEEP
+
+    def _note_fault(self, fault: StrategyFault) -> None:
+        """Keep a fault for the report, and tell who does not want to wait for it."""
+        self.faults.append(fault)
+        if self._engine.on_fault is not None:
+            self._engine.on_fault(fault)
 
     def _take(self, column: int, close_ms: int) -> None:
         """Write the answers of one close where they rest; faults pause all entries and are reported first."""

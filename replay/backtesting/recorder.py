@@ -21,7 +21,7 @@ from papertape.engine.records import (
     TRADE,
     UNITS_PER_QUOTE,
 )
-from papertape.engine.report import Report
+from papertape.engine.report import Report, StrategyFault
 from papertape.replay.backtesting.conditions import Notes, UnmetConditions
 from papertape.replay.report.features import FeatureLines
 from papertape.replay.report.steps import StepLines
@@ -43,7 +43,12 @@ _KINDS = (
 def refuse_faults(report: Report) -> None:
     """Raise StrategyError at a fault of a user's strategy: what came of it is no result."""
     if report.faults:
-        raise StrategyError(str(report.faults[0]))
+        end_at(report.faults[0])
+
+
+def end_at(fault: StrategyFault) -> None:
+    """Raise StrategyError for a fault, so that no other candle is asked about."""
+    raise StrategyError(str(fault))
 
 
 @dataclass(slots=True)

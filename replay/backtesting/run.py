@@ -20,7 +20,7 @@ from papertape.engine.performance.statement import statement
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.protocol import KernelStrategy
 from papertape.replay.backtesting.prepare import Progress, model_events, prepared
-from papertape.replay.backtesting.recorder import Ending, Recorder, refuse_faults
+from papertape.replay.backtesting.recorder import Ending, Recorder, end_at, refuse_faults
 from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.summary import Outcome, Run, summarise
 from papertape.replay.config import Config
@@ -141,6 +141,7 @@ def replay(
     followers  accounts with other markets or settings that act on the same decisions, by name
     """
     engine = Engine(spec)
+    engine.on_fault = end_at
     scheduled = [*model_events(models), *events]
     feed = ReplayFeed(
         candles,

@@ -11,7 +11,7 @@ import pytest
 
 import papertape.replay.backtesting.result as result_module
 from papertape.engine.candles import FLAG_SYNTHETIC
-from papertape.engine.errors import ConfigError, DataError
+from papertape.engine.errors import ConfigError, DataError, StrategyError
 from papertape.engine.jit import Rows
 from papertape.replay import Result, Tape, backtest
 from papertape.replay.backtesting.verify import verify
@@ -288,3 +288,26 @@ def test_a_market_that_is_read_only_changes_no_figure(gaps: str) -> None:
         assert beside[part] == alone[part], part
     assert beside["markets"]["BTC"]["read_only"]
     assert beside["symbols"] == ["BTC", "ETH"]
+
+
+@pytest.mark.parametrize("asks", [1, 3])
+def test_a_strategy_that_fails_is_asked_about_no_other_candle(tmp_path: Path, asks: int) -> None:
+    """It was asked about the rest of its batch, up to 2,048 candles, before the replay ended with its first fault."""
+    asked = tmp_path / "asked"
+
+    class Fails:
+        features = ("close",)
+
+        def decide(self, view: Any) -> None:
+            with asked.open("a") as file:
+                file.write(f"{view.time_ms}\n")
+            if len(asked.read_text().split()) >= asks:
+                raise ValueError("no such thing")
+
+    tape = Tape(random_candles(300, 1), "test", "BTCUSDT", "1h", source="random")
+    closes = (tape.candles["open_ms"] + 3_600_000).tolist()
+
+    with pytest.raises(StrategyError, match=r"BTCUSDT, candle closed .*: ValueError: no such thing"):
+        backtest(tapes=[tape], strategy=Fails)
+
+    assert list(map(int, asked.read_text().split())) == closes[:asks]
