@@ -106,7 +106,7 @@ class History:
             async with self._clock.timeout(ASK_WITHIN_S):
                 rows = await self._candles(request.symbol, request.first_ms, request.last_ms)
         except (DataError, TimeoutError):
-            table.fail(request, self._venue.now_ms())
+            table.fail(request)
         else:
             table.answer(request, rows, self._venue.now_ms())
 

@@ -99,9 +99,7 @@ class BacktestRoutes:
     async def _post_start(self, request: web.Request) -> web.Response:
         key, body = read_key(request), await read_body(request)
         asked = read_model(
-            BacktestRequest,
-            lambda: BacktestRequest.model_validate_json(body) if body else BacktestRequest(),
-            "body",
+            lambda: BacktestRequest.model_validate_json(body) if body else BacktestRequest(), "body"
         )
         return as_json(await self._jobs.start(asked.name, asked.config, key))
 

@@ -122,10 +122,10 @@ def read_query(request: web.Request, model: type[M]) -> M:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise Refused(400, f"{twice[0]}: it is given more than once")
-    return read_model(model, lambda: model.model_validate(dict(request.query)), "query")
+    return read_model(lambda: model.model_validate(dict(request.query)), "query")
 
 
-def read_model(model: type[M], read: Callable[[], M], whole: str) -> M:
+def read_model(read: Callable[[], M], whole: str) -> M:
     """Return what `read` makes of a request, or raise Refused with the first field that is wrong and the reason."""
     try:
         return read()

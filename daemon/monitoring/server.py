@@ -308,9 +308,7 @@ class Server:
             return _problem(404, f"unknown command {name!r}{did_you_mean(name, known)}")
         key, body = read_key(request), await read_body(request)
         asked = read_model(
-            CommandRequest,
-            lambda: CommandRequest.model_validate_json(body) if body else CommandRequest(),
-            "body",
+            lambda: CommandRequest.model_validate_json(body) if body else CommandRequest(), "body"
         )
         return as_json(await self._views.command(CommandName(name), asked, key))
 

@@ -76,7 +76,7 @@ class FaultEffects:
     def _maintain(self, now_ms: int) -> None:
         self._world.faults.status = "maintenance"
         frame = self._world.faults.status_frame("maintenance_started", now_ms)
-        self._hub.publish(("system_status", ""), frame, now_ms)
+        self._hub.publish(("system_status", ""), frame)
         self._set_trading("disrupted_cancel_only", "market_disruption", now_ms)
 
         def cut(_: int) -> None:
@@ -93,7 +93,7 @@ class FaultEffects:
         elif fault.kind in MAINTENANCE:
             self._world.faults.status = "live"
             frame = self._world.faults.status_frame("maintenance_finished", now_ms)
-            self._hub.publish(("system_status", ""), frame, now_ms)
+            self._hub.publish(("system_status", ""), frame)
             self._auction("", now_ms)
         elif fault.kind == "disruption":
             self._auction(fault.symbol, now_ms)
@@ -120,4 +120,4 @@ class FaultEffects:
             "trading_status": listing.trading_status,
         }
         values = {"event": event, "product": product, "timestamp": now_ms * US, "type": "product_updates"}
-        self._hub.publish(("product_updates", ""), orjson.dumps(values), now_ms)
+        self._hub.publish(("product_updates", ""), orjson.dumps(values))

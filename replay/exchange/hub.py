@@ -16,7 +16,7 @@ class Listener(Protocol):
 
     host: Host
 
-    def deliver(self, topic: Topic, frame: bytes, now_ms: int) -> None:
+    def deliver(self, topic: Topic, frame: bytes) -> None:
         """Take a frame of a topic."""
 
 
@@ -67,7 +67,7 @@ class Hub:
             self._streams[key] = stream
             self._advance(key, stream)
         for frame in stream.snapshot(now_ms):
-            listener.deliver(topic, frame, now_ms)
+            listener.deliver(topic, frame)
 
     def leave(self, listener: Listener, topic: Topic) -> None:
         """Remove a listener; the stream ends with the last one."""
@@ -78,12 +78,12 @@ class Hub:
             self._listeners.pop(key, None)
             self._streams.pop(key, None)
 
-    def publish(self, topic: Topic, frame: bytes, now_ms: int) -> None:
+    def publish(self, topic: Topic, frame: bytes) -> None:
         """Send a frame of no stream to all listeners of a topic, on both hosts."""
         hosts: tuple[Host, ...] = ("compact", "legacy")
         for host in hosts:
             for listener in list(self._listeners.get((host, *topic), ())):
-                listener.deliver(topic, frame, now_ms)
+                listener.deliver(topic, frame)
 
     def _advance(self, key: Key, stream: Stream) -> None:
         timed = next(stream.frames, None)
@@ -96,5 +96,5 @@ class Hub:
             return  # nobody listened any more; a later listener has a stream of its own
         for listener in list(self._listeners[key]):
             self.n_frames += 1
-            listener.deliver(key[1:], frame, now_ms)
+            listener.deliver(key[1:], frame)
         self._advance(key, stream)

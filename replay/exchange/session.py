@@ -61,7 +61,7 @@ class Session:
             self._leave()
         return socket
 
-    def deliver(self, topic: Topic, frame: bytes, now_ms: int) -> None:
+    def deliver(self, topic: Topic, frame: bytes) -> None:
         """Send a frame of a topic, or what faults make of it."""
         if not self._world.faults.has_frame_faults and not self._frame_faults.has_held:
             self.send(frame)

@@ -204,6 +204,6 @@ class Simulation:
     def _answer(self, request: HistoryRequest, now_ms: int) -> None:
         rows = self.answers(request)
         if rows is None:
-            self.table.fail(request, now_ms)
+            self.table.fail(request)
         else:
             self.table.answer(request, rows, now_ms)

@@ -313,7 +313,7 @@ class CcxtFeed:
                     await self.history.measure_clock()
                     self._note_offset()
             except RestError as error:
-                self._table.fail(request, self.history.venue_now_ms())
+                self._table.fail(request)
                 if isinstance(error, SymbolRefused) and not self._is_gone(request.symbol):
                     self.markets.refused[request.symbol] = str(error)
                     self._follow_markets()

@@ -47,7 +47,7 @@ class Connection:
         on_frame: Callable[[Frame], None],
         on_up: Callable[[Protocol], None],
         on_down: Callable[[str], None],
-        on_fail: Callable[[str, str], None],
+        on_fail: Callable[[str], None],
         on_refused: Callable[[str, str], None],
     ) -> None:
         self.in_maintenance = False
@@ -99,12 +99,12 @@ class Connection:
                     timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 )
         except TimeoutError:
-            self._fail("timeout", "no answer to the upgrade")
+            self._fail("timeout")
         except aiohttp.WSServerHandshakeError as error:
             self._is_limited = error.status == TOO_MANY_REQUESTS
-            self._fail("error", f"the upgrade was refused with HTTP {error.status}")
-        except (aiohttp.ClientError, OSError) as error:
-            self._fail("error", f"no connection: {type(error).__name__}")
+            self._fail("error")
+        except (aiohttp.ClientError, OSError):
+            self._fail("error")
         else:
             await self._talk(socket, protocol)
 
@@ -135,15 +135,15 @@ class Connection:
             self._n_unheard = CHANGE_AFTER
             reason = "error"
             self._on_refused("", f"{self._urls[protocol]} does not know our channels")
-        self._fail(reason, f"the {protocol} stream ended", was_up=session.is_subscribed)
+        self._fail(reason, was_up=session.is_subscribed)
 
-    def _fail(self, reason: str, detail: str, *, was_up: bool = False) -> None:
+    def _fail(self, reason: str, *, was_up: bool = False) -> None:
         """Count a failure; change the protocol when this one has not worked for a while."""
         self._n_unheard += 0 if was_up else 1
         if self._n_unheard >= CHANGE_AFTER and len(self._protocols) > 1:
             self._protocols.reverse()
             self._n_unheard = 0
-        self._on_fail(reason, detail)
+        self._on_fail(reason)
 
 
 def _protocols(choice: Literal["auto", "compact", "legacy"], urls: Profile) -> list[Protocol]:

@@ -370,7 +370,7 @@ class DeltaFeed:
         self._reader.has_status = False
         self._tell(NoticeKind.DISCONNECTED, "", reason)
 
-    def _on_fail(self, reason: str, detail: str) -> None:
+    def _on_fail(self, reason: str) -> None:
         self.stats.reconnects[reason] += 1
 
     def _on_trouble(self, error: str) -> None:

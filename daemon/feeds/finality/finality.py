@@ -25,7 +25,7 @@ Whoever owns sockets and time does this, in any order and as often as it likes:
     table.connect(now_ms); table.disconnect()       # whether the stream is up
     table.see(symbol, bar, published_us, now_ms)    # one state of a candle, from the stream
     table.answer(request, rows, now_ms)             # the history's answer to a request; or
-    table.fail(request, now_ms)
+    table.fail(request)                             # that there was none
     step = table.advance(now_ms)                    # → final candles, requests to make, notices
     table.next_deadline_ms()                        # call advance no later than this
 
@@ -119,8 +119,8 @@ class Finality:
         """
         self._states[request.symbol].answer(request, bars_of(rows), now_ms, left_ms)
 
-    def fail(self, request: HistoryRequest, now_ms: int) -> None:
-        """Take note that a request was not answered; it is asked again by schedule."""
+    def fail(self, request: HistoryRequest) -> None:
+        """Note that a request was not answered; it is repeated by schedule."""
         self._states[request.symbol].fail(request)
 
     def advance(self, now_ms: int) -> Step:

@@ -62,7 +62,7 @@ def happening(chance: random.Random, now_ms: int, asked: list[Asked]) -> Callabl
         return lambda table: table.answer(by_table[table], rows, now_ms, left_ms)
     if kind == 9 and asked:
         unanswered = asked.pop(chance.randrange(len(asked)))
-        return lambda table: table.fail(unanswered[table], now_ms)
+        return lambda table: table.fail(unanswered[table])
     whose = chance.choice((None, *SYMBOLS))
     if kind == 10:
         return lambda table: table.disconnect(whose)
