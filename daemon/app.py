@@ -268,7 +268,7 @@ def _open_chapter(journal: Journal, chapter: Chapter, hooks: Hooks) -> list[str]
 def _recovered(journal: Journal, hooks: Hooks) -> Recovered:
     """Return the engine after the last input, unless a user's code that was edited would write something else of it."""
     digests = refuse_edited(journal)
-    recovered = recover(journal, hooks.on_progress)
+    recovered = recover(journal, hooks.on_progress, hooks.on_compile)
     keep_digests(journal, digests)
     return recovered
 

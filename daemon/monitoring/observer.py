@@ -55,6 +55,7 @@ from papertape.engine.spec import EngineSpec
 from papertape.replay.config import Config
 from papertape.replay.learning.settings import settings_of
 from papertape.replay.report.features import drawn_columns
+from papertape.replay.runtime.compile import ABOUT_S
 from papertape.replay.runtime.loops import freezing
 
 _OUTCOMES: Final[Mapping[str, Any]] = {"done": "ok", "failed": "failed", "missed": "missed"}
@@ -119,6 +120,8 @@ class Operation:
             self._log.info("recovered", stepped=recovered.stepped, told=list(recovered.told))
 
         hooks.on_recovered = on_recovered
+        # Without a terminal nothing else is said until then.
+        hooks.on_compile = lambda: self._log.info("compiling", about_s=ABOUT_S)
         hooks.on_ready = self._on_ready
         hooks.on_notice = self._on_notice
         hooks.on_finding = self._on_finding

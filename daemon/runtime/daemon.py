@@ -57,6 +57,7 @@ class Hooks:
     on_finding    called with every audit's finding
     on_commit     called with the seconds that a commit took, flush included, and whether it went well
     on_progress   called during recovery
+    on_compile    called before kernels are compiled, which takes a while, where some are not on disk
     on_retrain    called when an attempt to replace the model begins, and when it has ended
     on_trouble    called with what went wrong, in a sentence, where the daemon goes on
     on_look       called with every look of the watch on drift
@@ -73,6 +74,7 @@ class Hooks:
     on_finding: Callable[[AuditResult], None] = lambda _: None
     on_commit: OnCommit = lambda seconds, ok: None
     on_progress: Progress | None = None
+    on_compile: Callable[[], None] = lambda: None
     on_retrain: Callable[[News], None] = lambda _: None
     on_trouble: Callable[[str], None] = lambda _: None
     on_look: Callable[[DriftCheck], None] = lambda _: None

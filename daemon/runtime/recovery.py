@@ -50,16 +50,20 @@ class Recovered(NamedTuple):
     closes: CloseKeeper
 
 
-def recover(journal: Journal, on_progress: Progress | None = None) -> Recovered:
+def recover(
+    journal: Journal, on_progress: Progress | None = None, on_compile: Callable[[], None] | None = None
+) -> Recovered:
     """
     Return the engine after the journal's last input.
+
+    on_compile  called before kernels are compiled, where some are not on disk
 
     Raises InvariantError where an input is missing, was changed or is refused by the engine.
     """
     state = journal.path.parent
     stepper = Stepper(state, journal)
     newest = stepper.lineage.accounts[-1].spec
-    compile_kernels(newest)
+    compile_kernels(newest, on_compile)
     is_stale = journal.meta("tables_stale") is not None
     start, told = (0, ["the tables are made again"]) if is_stale else _restore(journal, stepper)
     # What is kept of closes has the newest account's columns, whichever account was in force.

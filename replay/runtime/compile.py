@@ -11,7 +11,7 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,7 @@ from papertape.replay.runtime.warm import compile_features, compile_model
 LIMIT_S: Final = (
     300.0  # for each of the others, which take twenty on cores of their own and longer beside much else
 )
+ABOUT_S: Final = 60  # of a cold start on two cores that have nothing else to do
 # Of the compiler's many objects hardly any is garbage: at the usual thresholds the collector takes a tenth of its time.
 _THRESHOLDS: Final = (100_000, 50, 100)
 HELPER: Final = (
@@ -38,12 +39,18 @@ HELPER: Final = (
 )
 
 
-def compile_kernels(spec: EngineSpec) -> None:
-    """Compile what an engine of this specification needs, in several processes, unless it is on disk already."""
+def compile_kernels(spec: EngineSpec, on_begin: Callable[[], None] | None = None) -> None:
+    """
+    Compile what an engine of this specification needs, in several processes, unless it is on disk already.
+
+    on_begin  called before, unless it is
+    """
     names = (*spec.requests, *spec.extra_features, *spec.model_features)
     has_structure = any(name.startswith("smc") for name in names)
     parts = {"compile_execution": execute, **({"compile_structure": smc} if has_structure else {})}
     missing = [part for part, kernel in parts.items() if not is_stored(kernel)]
+    if missing and on_begin is not None:
+        on_begin()
     if missing and (os.cpu_count() or 1) > 1:
         has_model = bool(spec.model_features) and not is_stored(infer)
         compile_beside(missing, has_model=has_model)

@@ -1,6 +1,7 @@
 """A running daemon: commands take effect in order and are journalled, stopping is orderly, a failure ends everything."""
 
 import asyncio
+import json
 import os
 import signal
 import sqlite3
@@ -15,12 +16,14 @@ import pytest
 from papertape.daemon.app import OpenFeed, serve
 from papertape.daemon.feeds.protocol import FeedSource, Notice, NoticeKind
 from papertape.daemon.journal import Journal
+from papertape.daemon.monitoring.observer import Operation
 from papertape.daemon.runtime.daemon import Hooks, RunningDaemon
 from papertape.daemon.runtime.restep import verify_state
 from papertape.engine.core import Engine
 from papertape.engine.errors import DataError
 from papertape.engine.events import Action, Command, Event, Funding, NewModel
 from papertape.engine.records import FLAT, REASON_COMMAND, REFUSED_PAUSED
+from papertape.replay.runtime import compile as compiling
 from tests.support.journals import SYMBOLS, candles, derived, identity, model_bytes, recorded, until
 
 ROWS = candles(800)
@@ -302,3 +305,21 @@ async def test_the_writer_thread_and_the_loop_come_to_the_same_tables(tmp_path: 
     jobs = connection.execute("SELECT count(*) FROM job_runs WHERE outcome = 'running'").fetchone()
     connection.close()
     assert jobs == (0,)
+
+
+@pytest.mark.parametrize("is_on_disk", [False, True])
+def test_a_start_that_has_to_compile_says_so_in_one_line_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_on_disk: bool
+) -> None:
+    """Without a terminal, as under systemd, a first start after an upgrade said nothing for a minute."""
+    monkeypatch.setattr(compiling, "is_stored", lambda kernel: is_on_disk)
+    monkeypatch.setattr(compiling, "compile_beside", lambda parts, has_model: None)
+    about = identity(daemon={"state": str(tmp_path), "port": 0, "log": "json"})
+    hooks = Operation(about.config, about, is_paced=True).hang_on(Hooks())
+
+    asyncio.run(asyncio.wait_for(serve(about, recorded(ROWS), hooks, is_virtual=True), 60))
+
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    events = [line["event"] for line in told]
+    assert events.index("recovered") == (0 if is_on_disk else 1)
+    assert [line["about_s"] for line in told if line["event"] == "compiling"] == ([] if is_on_disk else [60])

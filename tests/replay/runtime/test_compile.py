@@ -151,17 +151,19 @@ def test_other_processes_are_for_what_is_needed_and_not_on_disk(monkeypatch: pyt
     plain = EngineSpec([Market("X")], EmaCross(), "1m", "1m")
     whole = EngineSpec([Market("X")], Confluence(use_ml=False), "1m", "1m")
     learning = replace(plain, model_features=("rsi_14",))
+    begun: list[str] = []
 
-    compile.compile_kernels(plain)
+    compile.compile_kernels(plain, lambda: begun.append("plain"))
     compile.compile_kernels(whole)
     compile.compile_kernels(learning)
     stored |= {execute, infer}
-    compile.compile_kernels(plain)
+    compile.compile_kernels(plain, lambda: begun.append("what is there"))
     compile.compile_kernels(learning)
     compile.compile_kernels(whole)
     monkeypatch.setattr(compile.os, "cpu_count", lambda: 1)
-    compile.compile_kernels(whole)
+    compile.compile_kernels(whole, lambda: begun.append("on one core"))
 
+    assert begun == ["plain", "on one core"]
     assert asked == [
         (["compile_execution"], False),
         (["compile_execution", "compile_structure"], False),
