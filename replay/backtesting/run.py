@@ -19,7 +19,7 @@ from papertape.engine.performance.curve import CurveColumns
 from papertape.engine.performance.statement import statement
 from papertape.engine.spec import EngineSpec, Market
 from papertape.engine.strategies.protocol import KernelStrategy
-from papertape.replay.backtesting.prepare import Progress, model_events, prepared
+from papertape.replay.backtesting.prepare import Progress, RunPlan, model_events, prepared
 from papertape.replay.backtesting.recorder import Ending, Recorder, end_at, refuse_faults
 from papertape.replay.backtesting.result import Result
 from papertape.replay.backtesting.summary import Outcome, Run, summarise
@@ -54,8 +54,35 @@ def run_backtest(
     learned  how the models came about, when it is known already
     """
     ready = prepared(config, tapes, on_progress, models, learned)
-    tapes, spec, cuts, told = ready.tapes, ready.spec, ready.cuts, ready.events
-    models, learned, recorded = ready.models, ready.learned, ready.recorded
+    tapes, spec, cuts, learned = ready.tapes, ready.spec, ready.cuts, ready.learned
+    main = _replayed(ready, config, on_progress)
+    return_free_memory()
+    bars = {
+        symbol: _bars(cut, main.engine.length_ms, main.engine.base_ms)
+        for symbol, cut in zip(main.engine.symbols, cuts, strict=True)
+    }
+    summary, labels = summarise(config, tapes, bars, main, learned, ready.recorded)
+    if config.report.study:
+        summary["study"] = _study(tapes, bars, spec.timeframe, on_progress)
+    summary["notes"] += _not_drawn(main)
+    if learned is not None:
+        faults = learning_faults(config, spec.timeframe)
+        summary["notes"] += [f"No model can ever trade so: {fault}." for fault in faults]
+    trades = trade_columns(main.trades, main.engine.symbols, labels, main.engine.markets)
+    recorder = main.recorder
+    trades["last_stop_price"] = last_stops(trades, recorder.orders, recorder.fills)
+    trades |= trade_tags(trades, recorder.orders, recorder.fills)
+    return Result(
+        summary, trades, main.marks, recorder.fills, recorder.decisions, bars,
+        [data for _, data in main.models if data], recorder.events, orders=recorder.orders, limits=recorder.limits,
+        features=recorder.features, payments=recorder.payments, booked=_booked(main), lines=recorder.lines,
+        changes=recorder.changes,
+    )  # fmt: skip
+
+
+def _replayed(ready: RunPlan, config: Config, on_progress: Progress | None) -> Run:
+    """Return the run itself, with the outcomes of its sensitivity runs when configured."""
+    spec, cuts, models, told = ready.spec, ready.cuts, ready.models, ready.events
     gaps = config.data.gaps
     telling = replace(spec, events="smc" in spec.requests)  # for drawing; nothing depends on it
     compile_kernels(telling)
@@ -64,7 +91,7 @@ def run_backtest(
     is_kernel = isinstance(spec.strategy, KernelStrategy)
     with ThreadPoolExecutor(1) as elsewhere:
         # The hash of a new tape takes a tenth of its replay, and a core of its own where there is one.
-        elsewhere.map(attrgetter("sha256"), tapes)
+        elsewhere.map(attrgetter("sha256"), ready.tapes)
         main = replay(
             telling,
             cuts,
@@ -83,28 +110,7 @@ def run_backtest(
         )
         main.others[name] = Outcome(run.trades, equity)
         del run
-    return_free_memory()
-    bars = {
-        symbol: _bars(cut, main.engine.length_ms, main.engine.base_ms)
-        for symbol, cut in zip(main.engine.symbols, cuts, strict=True)
-    }
-    summary, labels = summarise(config, tapes, bars, main, learned, recorded)
-    if config.report.study:
-        summary["study"] = _study(tapes, bars, spec.timeframe, on_progress)
-    summary["notes"] += _not_drawn(main)
-    if learned is not None:
-        faults = learning_faults(config, spec.timeframe)
-        summary["notes"] += [f"No model can ever trade so: {fault}." for fault in faults]
-    trades = trade_columns(main.trades, main.engine.symbols, labels, main.engine.markets)
-    recorder = main.recorder
-    trades["last_stop_price"] = last_stops(trades, recorder.orders, recorder.fills)
-    trades |= trade_tags(trades, recorder.orders, recorder.fills)
-    return Result(
-        summary, trades, main.marks, recorder.fills, recorder.decisions, bars,
-        [data for _, data in main.models if data], recorder.events, orders=recorder.orders, limits=recorder.limits,
-        features=recorder.features, payments=recorder.payments, booked=_booked(main), lines=recorder.lines,
-        changes=recorder.changes,
-    )  # fmt: skip
+    return main
 
 
 def _booked(run: Run) -> Callable[[], Table]:
