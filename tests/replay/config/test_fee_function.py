@@ -150,7 +150,8 @@ def test_the_page_shows_what_comes_out(
     exec(compile(option + example, "fees.md", "exec"), vars(module))  # noqa: S102
 
     assert capsys.readouterr().out == shown
-    assert [module.option_fee(size * p, p, size, False, 0.0, 0.0) for p, size in ((600.0, 2.0), (50.0, 2.0))] == pytest.approx([24.0, 10.0])  # type: ignore[attr-defined] # fmt: skip
+    fees = [module.option_fee(2.0 * p, p, 2.0, False, 0.0, 0.0) for p in (600.0, 50.0)]  # type: ignore[attr-defined]
+    assert fees == pytest.approx([24.0, 10.0])
     # By hand, of what was filled: a day's volume counts from the next on.
     fills, total, by_day = module.result.fills, 0.0, {}  # type: ignore[attr-defined,var-annotated]
     for fill in fills:

@@ -166,9 +166,9 @@ def test_a_resume_that_no_operator_said_ends_no_lock() -> None:
 
 
 def test_losses_in_a_row_lock_entries_and_leave_positions() -> None:
-    script = {0: LONG, 1: FLAT, 2: LONG, 3: FLAT, 4: LONG, 5: FLAT, 6: LONG, 7: LONG, 8: LONG, 9: LONG, 10: LONG}  # fmt: skip
+    sides = (LONG, FLAT, LONG, FLAT, LONG, FLAT, LONG, LONG, LONG, LONG, LONG)
     prices = (100, 100, 99, 99, 98, 98, 97, 97, 97, 97, 97, 97)
-    decisions = {candle: Decision(side) for candle, side in script.items()}
+    decisions = {candle: Decision(side) for candle, side in enumerate(sides)}
 
     outcome = run_script(bars(*prices), decisions, limits=Limits(losses=3, losses_lock_hours=3.0))
 
@@ -182,8 +182,8 @@ def test_losses_in_a_row_lock_entries_and_leave_positions() -> None:
 
 
 def test_a_gain_between_losses_begins_the_count_anew() -> None:
-    script = {0: LONG, 1: FLAT, 2: LONG, 3: FLAT, 4: LONG, 5: FLAT}
-    decisions = {candle: Decision(side) for candle, side in script.items()}
+    sides = (LONG, FLAT, LONG, FLAT, LONG, FLAT)
+    decisions = {candle: Decision(side) for candle, side in enumerate(sides)}
 
     outcome = run_script(bars(100, 100, 99, 99, 101, 101, 100, 100), decisions, limits=Limits(losses=2))
 
