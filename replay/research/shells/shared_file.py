@@ -127,7 +127,7 @@ class SharedTrialFile(TrialFile):
             path.open("xb").close()
             is_new = True
         except FileExistsError:
-            _wait_for_line(path)
+            self._wait_for_line(path)
             is_new = False
         found = path.open("r+b" if is_new else "rb")
         try:
@@ -141,10 +141,35 @@ class SharedTrialFile(TrialFile):
             pass
         # Held before: who wants it alone begins it, too, and may have ended since.
         if is_new and not os.fstat(found.fileno()).st_size:
-            found.write(self._first_line)
-            found.flush()
-            os.fsync(found.fileno())  # it stays open, and other machines read what was flushed
+            self._begin(found)
         return found
+
+    def _wait_for_line(self, path: Path) -> None:
+        """Wait until a file has its first line, and begin it again where whoever began it has ended before, as on a full disk."""
+        limit_s = time.monotonic() + _BEGUN_S
+        while not _has_line(path):
+            if time.monotonic() > limit_s:
+                self._begin_again(path)
+                return
+            time.sleep(_LOOK_S)
+
+    def _begin_again(self, path: Path) -> None:
+        """Write the first line over what there is of it; DataError where somebody may still be about to."""
+        with path.open("r+b") as file:
+            try:
+                hold(file, fcntl.LOCK_EX)
+            except OSError as error:
+                if _has_line(path):
+                    return
+                raise DataError(f"{path}: whoever began it has written no first line; remove it") from error
+            if not _has_line(path):
+                file.truncate(0)
+                self._begin(file)
+
+    def _begin(self, file: BinaryIO) -> None:
+        file.write(self._first_line)
+        file.flush()
+        os.fsync(file.fileno())  # it stays open, and other machines read what was flushed
 
     def _claimed(self, wanted: Sequence[int], told: Callable[[TrialRow], None]) -> Iterator[int]:
         """Yield the trials that this shell has claimed."""
@@ -184,16 +209,10 @@ class SharedTrialFile(TrialFile):
             self._claims.finish(number)
 
 
-def _wait_for_line(path: Path) -> None:
-    """Wait until a file has its first line; DataError where whoever began it has ended before."""
-    limit_s = time.monotonic() + _BEGUN_S
-    while True:
-        with path.open("rb") as file:
-            if file.readline().endswith(b"\n"):
-                return
-        if time.monotonic() > limit_s:
-            raise DataError(f"{path}: whoever began it has written no first line; remove it")
-        time.sleep(_LOOK_S)
+def _has_line(path: Path) -> bool:
+    """Return whether the first line of a file is whole."""
+    with path.open("rb") as file:
+        return file.readline().endswith(b"\n")
 
 
 def _name() -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import multiprocessing
 import os
 import signal
@@ -344,12 +345,40 @@ def test_who_shares_and_who_does_not_keep_out_of_each_others_way(tmp_path: Path)
         SharedTrialFile(tmp_path, HEADER, 4)
 
 
-def test_a_file_that_nobody_began_to_the_end_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("left", ["", '{"form'])
+def test_a_file_that_nobody_began_to_the_end_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """A full disk left it empty, and it had to be removed by hand."""
     monkeypatch.setattr("papertape.replay.research.shells.shared_file._BEGUN_S", 0.0)
+    path = tmp_path / "trials.jsonl"
+    path.write_text(left)
+
+    with SharedTrialFile(tmp_path, HEADER, 4) as one, SharedTrialFile(tmp_path, HEADER, 4) as other:
+        one.add(row(0))
+        list(next(other.turns([0], lambda row: None)))
+        assert (one.done, other.done) == (1, 1)
+        with pytest.raises(DataError, match="the trials of another sweep"):
+            SharedTrialFile(tmp_path, {**HEADER, "seed": 123_456}, 4)
+
+    (line,) = path.read_text().splitlines()
+    assert json.loads(line) == {"format": 1, **json.loads(json.dumps(HEADER))}
+
+
+@pytest.mark.parametrize("error", [BlockingIOError(errno.EAGAIN, "held"), OSError(errno.ENOLCK, "no locks")])
+def test_a_file_that_somebody_may_still_begin_is_left_alone_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def held(file: object, kind: int) -> None:
+        raise error
+
+    monkeypatch.setattr("papertape.replay.research.shells.shared_file._BEGUN_S", 0.0)
+    monkeypatch.setattr("papertape.replay.research.shells.shared_file.hold", held)
     (tmp_path / "trials.jsonl").write_text('{"form')
 
     with pytest.raises(DataError, match="has written no first line; remove it"):
         SharedTrialFile(tmp_path, HEADER, 4)
+    assert (tmp_path / "trials.jsonl").read_text() == '{"form'
 
 
 def test_two_shells_find_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
