@@ -147,4 +147,14 @@ def _kernel_cache() -> Finding:
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # only when it was made just now, and is empty
-    return _row("kernel cache", "can be written to", f"{folder}, {n_kernels} kernels", FindingStatus.OK)
+    told = f"{folder}, {n_kernels} kernels{_passed_over()}"
+    return _row("kernel cache", "can be written to", told, FindingStatus.OK)
+
+
+def _passed_over() -> str:
+    """Return, as the end of a sentence, which variables name no place for the kernel cache, for they are relative."""
+    if os.environ.get("PAPERTAPE_CACHE_DIR"):
+        return ""
+    named = {name: os.environ.get(name, "") for name in ("XDG_CACHE_HOME", "HOME")}
+    relative = [f"{name}={path}" for name, path in named.items() if path and not Path(path).is_absolute()]
+    return f"; {' and '.join(relative)} passed over: not absolute" if relative else ""

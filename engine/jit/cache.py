@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import pwd
 import re
 import select
 from collections.abc import Iterator
@@ -87,11 +88,33 @@ def is_plain() -> bool:
     return os.environ.get("PAPERTAPE_PLAIN_JIT") == "1"
 
 
+def users_folder(variable: str, below_home: str) -> Path:
+    """
+    Return the folder that an XDG variable names, else one below the home folder.
+
+    A relative path is no place of a user's but one in whatever folder is the current one, and counts for nothing; a
+    relative $HOME neither: then it is the home folder of the system's list of users.
+
+    Raises RuntimeError where there is no home folder.
+    Source: XDG Base Directory Specification 0.8, "All paths set in these environment variables must be absolute".
+    """
+    named = Path(os.environ.get(variable, ""))
+    if named.is_absolute():
+        return named
+    home = Path.home()
+    if home.is_absolute():
+        return home / below_home
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir) / below_home
+    except KeyError as error:
+        raise RuntimeError("there is no home folder") from error
+
+
 @cache
 def cache_directory() -> Path:
     """Return where kernels live that were compiled of exactly these sources in the way that is asked for."""
-    base = os.environ.get("PAPERTAPE_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
-    root = Path(base) if base else Path.home() / ".cache"
+    base = os.environ.get("PAPERTAPE_CACHE_DIR")
+    root = Path(base) if base else users_folder("XDG_CACHE_HOME", ".cache")
     return root / "papertape" / f"kernels-{kernel_digest()}{_PLAIN_SUFFIX if is_plain() else ''}"
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from papertape.engine.errors import DataError
+from papertape.engine.jit.cache import users_folder
 from papertape.engine.performance.metrics import MINIMUM_DAYS
 from papertape.engine.performance.significance import sharpe_spread
 from papertape.replay.research.trials.entry import TrialEntry, entry_of_row, row_values
@@ -76,9 +77,8 @@ def ledger_path() -> Path | None:
     named = os.environ.get(VARIABLE)
     if named:
         return None if named == OFF else Path(named).expanduser()
-    data = os.environ.get("XDG_DATA_HOME")
     try:
-        folder = Path(data) if data else Path.home() / ".local" / "share"
+        folder = users_folder("XDG_DATA_HOME", ".local/share")
     except RuntimeError as error:  # no home at all
         raise DataError(f"trial ledger: there is no home folder; set ${VARIABLE} to a file") from error
     return folder / "papertape" / "trials.sqlite3"

@@ -287,6 +287,21 @@ def test_a_kernel_cache_that_cannot_be_made_is_told_with_the_way_out(
     assert "PAPERTAPE_CACHE_DIR" in found["kernel cache"].observed
 
 
+def test_relative_folders_of_the_environment_are_told_as_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("papertape.daemon.doctor.machine.cache_directory", lambda: tmp_path / "k")
+    monkeypatch.delenv("PAPERTAPE_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "caches")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    told = {row.check: row for row in examine_machine(tmp_path)}["kernel cache"].observed
+    assert told == f"{tmp_path / 'k'}, 0 kernels; XDG_CACHE_HOME=caches passed over: not absolute"
+
+    monkeypatch.setenv("PAPERTAPE_CACHE_DIR", str(tmp_path))
+    assert "passed over" not in {row.check: row for row in examine_machine(tmp_path)}["kernel cache"].observed
+
+
 def test_a_strategy_that_does_not_exist_is_found() -> None:
     found = examine_config(load_config(None, ["strategy.name=ema_kross"]), "x.toml")
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from papertape.engine.jit.cache import (
     kernel_digest,
     kernel_sources,
     source_digest,
+    users_folder,
 )
 
 ENGINE = Path(str(engine.__file__)).parent
@@ -75,6 +77,26 @@ def test_our_kernels_see_their_constants_and_not_our_reports() -> None:
     assert not found & {"report.py", "performance/tables.py", "core.py", "loop.py"}
     assert cache_directory().name == f"kernels-{kernel_digest()}" + ("-plain" if is_plain() else "")
     assert source_digest() != kernel_digest()  # a snapshot asks for every file
+
+
+def test_relative_paths_of_the_environment_are_no_places_of_a_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They made a folder of kernels in whatever folder was the current one; XDG says to ignore them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    at_home = tmp_path / "home" / ".cache"
+    listed = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache"
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    assert users_folder("XDG_CACHE_HOME", ".cache") == tmp_path / "caches"
+    for value in ("", "caches", "./caches", "../caches"):
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert users_folder("XDG_CACHE_HOME", ".cache") == at_home
+    monkeypatch.setenv("HOME", "home")
+    assert users_folder("XDG_CACHE_HOME", ".cache") == listed
+    monkeypatch.delenv("PAPERTAPE_CACHE_DIR", raising=False)
+    assert cache_directory.__wrapped__().parent == listed / "papertape"
 
 
 NAMES = ("f-1.py311.nbi", "f-1.py311.1.nbc", "f-1.py311.1.nbc.tmp.00ff", "f-1.py311.turn")

@@ -307,6 +307,8 @@ def test_a_home_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert ledger_path() == tmp_path / ".local/share/papertape/trials.sqlite3"
+    monkeypatch.setenv("XDG_DATA_HOME", "share")  # relative: XDG says to ignore it
+    assert ledger_path() == tmp_path / ".local/share/papertape/trials.sqlite3"
     assert append([entry(1)]).trials == 1
 
 
