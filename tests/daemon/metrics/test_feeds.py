@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry
 
 from papertape.daemon.feeds.protocol import FeedStats, Notice, NoticeKind
 from papertape.daemon.metrics import PREFIX, Metrics, Restored, Scope
+from tests.support.metric_values import value
 
 SCOPE = Scope(
     symbols=("BTCUSD", "ETHUSD"),
@@ -14,18 +15,13 @@ SCOPE = Scope(
     feeds=("delta",),
     jobs=("audit",),
 )
+
 START_S = 1_700_000_000.0
 
 
 @pytest.fixture
 def metrics() -> Metrics:
     return Metrics(SCOPE, START_S)
-
-
-def value(metrics: Metrics, name: str, **labels: str) -> float:
-    found = metrics.registry.get_sample_value(PREFIX + name, labels)
-    assert found is not None, f"{name} {labels}"
-    return found
 
 
 def timeless(registry: CollectorRegistry) -> dict[object, float]:

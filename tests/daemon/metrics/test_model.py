@@ -18,23 +18,19 @@ from papertape.daemon.metrics import (
     exposed_features,
 )
 from papertape.daemon.metrics.model_families import CONFIDENCE_BUCKETS, confidence_bucket
+from tests.support.metric_values import value
 
 SYMBOLS = ("AAA", "BBB")
 SCOPE = Scope(
     symbols=SYMBOLS, base_timeframe="1m", timeframe="15m", currency="USD", features=("rsi_14", "adx_14")
 )
+
 START_S = 1_700_000_000.0
 
 
 @pytest.fixture
 def metrics() -> Metrics:
     return Metrics(SCOPE, START_S)
-
-
-def value(metrics: Metrics, name: str, **labels: str) -> float:
-    found = metrics.registry.get_sample_value(PREFIX + name, labels)
-    assert found is not None, f"{name} {labels}"
-    return found
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from papertape.daemon.metrics import PREFIX, Metrics, Scope, runtime
+from papertape.daemon.metrics import Metrics, Scope, runtime
 from papertape.engine.errors import DataError, InvariantError
 from papertape.replay.runtime.loops import PacedLoop
+from tests.support.metric_values import value
 from tests.support.virtual_time import VirtualTimeLoop
 
 SCOPE = Scope(
@@ -23,18 +24,13 @@ SCOPE = Scope(
     workers=("audit",),
     endpoints=(("GET", "/status"), ("POST", "/api/v1/commands/{command}")),
 )
+
 START_S = 1_700_000_000.0
 
 
 @pytest.fixture
 def metrics() -> Metrics:
     return Metrics(SCOPE, START_S)
-
-
-def value(metrics: Metrics, name: str, **labels: str) -> float:
-    found = metrics.registry.get_sample_value(PREFIX + name, labels)
-    assert found is not None, f"{name} {labels}"
-    return found
 
 
 def test_only_a_good_run_of_a_job_moves_its_last_success(metrics: Metrics) -> None:
