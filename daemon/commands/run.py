@@ -139,12 +139,12 @@ def _run(settings: Config, tapes: list[Tape], hooks: Hooks, chapter: Opening | N
 
 
 def _notifying(hooks: Hooks, identity: Identity, told: Addresses | None, operation: Operation) -> Hooks:
-    """Return hooks that people are told from, if somebody is to be told."""
+    """Return the hooks with notifications added, where there are addresses to send them to."""
     settings = identity.config.notifications
     if told is None:
         if settings.rules:
             _warn(
-                f"notifications.rules: nobody is told; put an address into ${VARIABLE} or into notifications.addresses_file"
+                f"notifications.rules: there is no address to notify; put one into ${VARIABLE} or into notifications.addresses_file"
             )
         return hooks
     title = f"papertape {identity.venue}: {', '.join(identity.symbols)}"

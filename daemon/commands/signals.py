@@ -172,7 +172,7 @@ def _named(tapes: list[str], series: list[str]) -> Config:
 
 
 def _labels(sources: list[Tape]) -> list[str]:
-    """Return the symbols, with their venues where two tapes would be told apart by nothing else."""
+    """Return the symbols, with their venues where two tapes would otherwise look the same."""
     venues = {source.venue for source in sources}
     return [s.symbol if len(venues) == 1 else f"{s.venue}:{s.symbol}" for s in sources]
 

@@ -90,7 +90,7 @@ async def _serve(
     ports: tuple[int, int],
     as_json: bool,
 ) -> None:
-    """Run an exchange until its tapes are over, or until somebody has had enough."""
+    """Run an exchange until its tapes end or it is interrupted."""
     venue, end_ms = make_venue(), _end_ms(tapes)
     await venue.start(port=ports[0], legacy_port=ports[1])
     try:
@@ -136,7 +136,7 @@ def _end_ms(tapes: Sequence[Tape]) -> int:
 
 
 async def _follow(venue: Venue, start_ms: int, end_ms: int) -> bool:
-    """Show how far the stream is until it is over, or until somebody has had enough; return whether it is over."""
+    """Show the progress of the stream until its end or an interrupt; return whether it came to its end."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)

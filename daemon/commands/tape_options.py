@@ -58,7 +58,7 @@ def file_options(
     volume_unit: VolumeIn = None,
     contract_value: ContractValue = None,
 ) -> Options:
-    """Return what was said; `columns` is `time=ts,open=o`. The parameters are the options, and their only list."""
+    """Return the options given; `columns` is `time=ts,open=o`. The parameters are the options, and their only list."""
     pairs = [pair.partition("=") for pair in (columns or "").split(",") if pair.strip()]
     if any(not separator or not value.strip() for _, separator, value in pairs):
         raise typer.BadParameter(f"--columns {columns!r}: write time=ts,open=o,…")

@@ -1,4 +1,4 @@
-"""`papertape walkforward`: parameters chosen on what was known, window by window, in one account that goes on."""
+"""`papertape walkforward`: parameters chosen window by window on the past alone, in one continuous account."""
 
 from pathlib import Path
 from typing import Annotated, Any

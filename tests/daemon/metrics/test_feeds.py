@@ -15,7 +15,6 @@ SCOPE = Scope(
     feeds=("delta",),
     jobs=("audit",),
 )
-
 START_S = 1_700_000_000.0
 
 

@@ -24,7 +24,6 @@ SYMBOLS = ("AAA", "BBB")
 SCOPE = Scope(
     symbols=SYMBOLS, base_timeframe="1m", timeframe="15m", currency="USD", features=("rsi_14", "adx_14")
 )
-
 START_S = 1_700_000_000.0
 
 

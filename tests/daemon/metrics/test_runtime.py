@@ -24,7 +24,6 @@ SCOPE = Scope(
     workers=("audit",),
     endpoints=(("GET", "/status"), ("POST", "/api/v1/commands/{command}")),
 )
-
 START_S = 1_700_000_000.0
 
 
