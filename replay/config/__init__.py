@@ -310,7 +310,8 @@ def _fault(location: Iterable[int | str], kind: str, message: str, value: Any) -
     """Return one fault as `path: what, value, way out`."""
     parts = [str(part) for part in location]
     path = ".".join(map(key_part, parts))
-    if isinstance(value, Mapping) and kind in ("extra_forbidden", "path_type") and len(parts) == 3:
+    is_by_symbol = len(parts) == 3 and parts[0] in ("data", "markets")
+    if is_by_symbol and isinstance(value, Mapping) and kind in ("extra_forbidden", "path_type"):
         return f"{path}: it has no keys below it; {IN_QUOTES}"
     if kind == "extra_forbidden":
         return f"{path}: unknown key{did_you_mean(parts[-1], _keys_at(parts[:-1]))}"
