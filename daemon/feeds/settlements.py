@@ -20,7 +20,7 @@ from papertape.engine.errors import DataError
 from papertape.engine.events import Cause, Event, Funding, Halt, SeriesRows
 from papertape.engine.jit import Rows
 from papertape.engine.records import FUNDING_RATE, SERIES
-from papertape.replay.importers.series import LARGEST_RATE
+from papertape.replay.importers.rates import LARGEST_RATE
 
 
 class ChargedFunding(NamedTuple):

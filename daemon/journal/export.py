@@ -20,7 +20,7 @@ from papertape.engine.jit import copy_rows, join_rows
 from papertape.engine.performance.statement import Booked, booked_as
 from papertape.engine.records import FUNDING_RATE, SERIES_NAMES
 from papertape.engine.spec import market_rows
-from papertape.replay.importers.series import RATE_IS_KNOWN
+from papertape.replay.importers.rates import RATE_IS_KNOWN
 from papertape.replay.runtime.files import write_whole
 from papertape.replay.tapes.store import Store, Tape
 from papertape.replay.tapes.synthetic import VENUE as SYNTHETIC

@@ -4,7 +4,7 @@ Importers: the formats that users already have. One small file per family of dia
     detect dialect          the table of importers, and which of them a file gets
     build options           from a file to a tape; what a user may say about it
     source table times lists refuse   a file as bytes, text tables, times, JSON lists, and what is no candle file
-    series                  funding, marks, index, open interest, long/short ratio of a market
+    series rates            funding, marks, index, open interest, long/short ratio of a market; what a rate may be
     named sample            tapes by what a user calls them; the embedded sample
     binance bitfinex cryptodatadownload freqtrade generic kraken lean   one family each
 

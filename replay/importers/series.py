@@ -21,6 +21,7 @@ from papertape.engine.records import (
     SERIES_NAMES,
 )
 from papertape.replay.importers.generic import parquet_numbers
+from papertape.replay.importers.rates import LARGEST_RATE, RATE_IS_KNOWN
 from papertape.replay.importers.refuse import SYMBOLS, other_markets
 from papertape.replay.importers.source import FileSource, open_sources
 from papertape.replay.importers.table import TextTable, is_number, numbers, read_table, split
@@ -28,7 +29,6 @@ from papertape.replay.importers.times import numeric_times, text_times, times
 from papertape.replay.tapes.raw import Part
 from papertape.replay.tapes.timestamps import utc_text
 
-LARGEST_RATE: Final = 0.2  # of one settlement; the widest cap of a venue is a tenth of it
 LATE_MS: Final = 5_000  # venues stamp a settlement some milliseconds late
 _MINUTE_MS: Final = 60_000
 # Names of columns, in small letters without what is no letter.
@@ -51,8 +51,6 @@ _PRICES: Final = ("markprice", "price")  # beside a rate
 _RANGE: Final = ("open", "high", "low")
 _VENUES: Final = ("venue", "exchange")
 _TEXTS: Final = (*SYMBOLS, *_VENUES)
-# Beside rates, in a daemon's export: whether the rate of a settlement was known. Such a file has every settlement.
-RATE_IS_KNOWN: Final = "is_known"
 _NUMBERS: Final = frozenset(name for names in _VALUES.values() for name in names) | {*_PRICES, *_RANGE}
 
 
