@@ -25,8 +25,8 @@ from papertape.replay.research.sweep.trial import TrialRow
 FORMAT: Final = 1
 TRIALS: Final = "trials.jsonl"
 SHELLS: Final = "shells"
-_ENDINGS: Final = {"done": 1, "pruned": 2}
-_NO_RESULT: Final = 3
+_ENDINGS: Final = {"done": 1, "pruned": 2, "repeated": 3}
+_NO_RESULT: Final = 4
 # A command that is killed leaves workers, which end a moment after it and hold what it held until then.
 _PATIENCE_S: Final = 2.0
 
@@ -100,8 +100,14 @@ class TrialFile:
 
     @property
     def by_shell(self) -> dict[str, int]:
-        """Return how many of the trials each shell did that shared the work; nothing where one did all of them."""
-        counts = Counter(self._homes[number] for number in self.finished())
+        """
+        Return how many of the trials each shell did that shared the work; nothing where one did all of them.
+
+        One that repeats another was run by nobody: every shell writes it down.
+        """
+        counts = Counter(
+            self._homes[number] for number in self.finished() if self._done[number] != _ENDINGS["repeated"]
+        )
         named = {self._files[home].stem: count for home, count in counts.items()}
         return dict(sorted(named.items())) if set(named) - {self._folder.joinpath(TRIALS).stem} else {}
 

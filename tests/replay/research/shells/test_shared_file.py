@@ -310,6 +310,25 @@ def test_a_trial_that_two_did_is_kept_once_and_must_be_the_same(
         next(turns)
 
 
+def test_a_trial_that_repeats_another_was_run_by_no_shell(
+    two: tuple[SharedTrialFile, SharedTrialFile],
+) -> None:
+    """Every shell of a search notes it by itself; counted with whoever looks, each would print other numbers."""
+    one, other = two
+    one.add(row(0))
+    other.add(row(1))
+    for file in two:
+        file.add(row(2, "", "repeated"))
+        file.add(row(3, "", "repeated"))
+    for file in two:
+        next(file.turns([], lambda _: None), None)
+        with file.alone():
+            assert file.done == 4
+
+    assert one.by_shell == other.by_shell
+    assert list(one.by_shell.values()) == [1, 1]
+
+
 def test_a_line_that_a_kill_left_unfinished_is_no_trial(tmp_path: Path) -> None:
     with SharedTrialFile(tmp_path, HEADER, 4) as one:
         one.add(row(1))
