@@ -290,7 +290,7 @@ class TrialFile:
         for name, value in self.header.items():
             if saved.get(name) != value:
                 raise DataError(
-                    f"{self._folder}: it holds the trials of another sweep (its {name} differs); choose another --out"
+                    f"{self._folder}: it holds the trials of another search (with other {name}); choose another --out"
                 )
 
 

@@ -173,7 +173,7 @@ def test_a_function_is_a_goal_and_what_is_proposed_again_is_not_run_again(tmp_pa
     def wilder(metrics: Any) -> float | None:
         return -metrics["total_return"]
 
-    with pytest.raises(DataError, match=r"another sweep \(its goals differs\)"):
+    with pytest.raises(DataError, match=r"another search \(with other goals\)"):
         search(tmp_path / "a", grid, by=wilder, trials=14, batch=7)
 
 

@@ -265,7 +265,7 @@ def test_a_search_alone_that_begins_and_ends_before_one_who_shares_is_not_rename
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", with_another)
-        with pytest.raises(DataError, match="the trials of another sweep"):
+        with pytest.raises(DataError, match="the trials of another search"):
             SharedTrialFile(tmp_path, {**HEADER, "seed": 1}, 4)
 
     with TrialFile(tmp_path, other, 4) as again:
@@ -343,9 +343,9 @@ def test_a_line_that_a_kill_left_unfinished_is_no_trial(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        ({**HEADER, "code": "z"}, r"another sweep \(its code differs\)"),
-        ({**HEADER, "tapes": ["z"]}, r"another sweep \(its tapes differs\)"),
-        ({**HEADER, "axes": ["z"]}, r"another sweep \(its axes differs\)"),
+        ({**HEADER, "code": "z"}, r"another search \(with other code\)"),
+        ({**HEADER, "tapes": ["z"]}, r"another search \(with other tapes\)"),
+        ({**HEADER, "axes": ["z"]}, r"another search \(with other axes\)"),
     ],
 )
 def test_other_code_another_tape_or_another_plan_is_refused(
@@ -377,7 +377,7 @@ def test_a_file_that_nobody_began_to_the_end_is_begun_again(
         one.add(row(0))
         list(next(other.turns([0], lambda row: None)))
         assert (one.done, other.done) == (1, 1)
-        with pytest.raises(DataError, match="the trials of another sweep"):
+        with pytest.raises(DataError, match="the trials of another search"):
             SharedTrialFile(tmp_path, {**HEADER, "seed": 123_456}, 4)
 
     (line,) = path.read_text().splitlines()
@@ -489,5 +489,5 @@ def test_a_walk_in_two_shells_chooses_the_same(tmp_path: Path) -> None:
 def test_a_shell_with_another_tape_is_refused_with_one_sentence(tmp_path: Path) -> None:
     sweep(GRID, tape(), out=tmp_path / "a", shared=True, **CROSS)
 
-    with pytest.raises(DataError, match=r"another sweep \(its tapes differs\); choose another --out"):
+    with pytest.raises(DataError, match=r"another search \(with other tapes\); choose another --out"):
         sweep(GRID, tape(6), out=tmp_path / "a", shared=True, **CROSS)

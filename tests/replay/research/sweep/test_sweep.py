@@ -237,7 +237,7 @@ def test_a_trial_that_is_not_its_replay_ends_the_sweep(
         (lambda text: text.replace('"number":3', '"number":99', 1), "damaged before byte"),
         (
             lambda text: text.replace('"value', '"', 1).replace("[5, 10, 20]", "[5, 10, 21]", 1),
-            "another sweep",
+            "another search",
         ),
     ],
 )

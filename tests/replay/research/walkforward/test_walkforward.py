@@ -146,7 +146,7 @@ def test_workers_interrupts_and_resuming_change_nothing(found: WalkResult, tmp_p
     peak = walk(tmp_path / "b", choose="peak", at_switch="close", progress=stop)
     assert all(row.chosen_rank == row.peak_rank for row in peak.rows)
     assert peak.digest != found.digest
-    with pytest.raises(DataError, match="another sweep"):
+    with pytest.raises(DataError, match="another search"):
         walk(tmp_path / "b", embargo="1d")
 
 
