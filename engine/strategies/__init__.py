@@ -58,9 +58,10 @@ def load_object(path: str) -> Any:
                 f"{path}: `{error.name}` is a part of papertape now; write `from papertape import Decision, LONG, FLAT`, "
                 f"or `from papertape.{error.name} import …`"
             ) from error
-        raise ConfigError(f"{path}: module {module_name!r} cannot be imported: {error}") from error
+        said = _if_a_file(module_name, name) or str(error)
+        raise ConfigError(f"{path}: module {module_name!r} cannot be imported: {said}") from error
     except (Exception, SystemExit) as error:  # a user's module may raise anything while it is run
-        said = f"{type(error).__name__}: {error}"
+        said = _if_a_file(module_name, name) or f"{type(error).__name__}: {error}"
         raise ConfigError(f"{path}: module {module_name!r} cannot be imported: {said}") from error
     if not hasattr(module, name):
         hint = if_pythons_own(module_name, getattr(module, "__file__", None)) or did_you_mean(
@@ -68,6 +69,14 @@ def load_object(path: str) -> Any:
         )
         raise ConfigError(f"{path}: {module_name!r} has no {name!r}{hint}")
     return getattr(module, name)
+
+
+def _if_a_file(module: str, name: str) -> str:
+    """Return how a module is named in whose place a file stands; nothing where none does."""
+    if not module.endswith(".py"):
+        return ""
+    dotted = module.removesuffix(".py").strip("./").replace("/", ".")
+    return f"a module is named without .py: {dotted}:{name}, from the folder that it is in"
 
 
 def make_strategy(

@@ -285,6 +285,17 @@ async def test_answers_and_deltas_stay_within_their_budget(stopped: Path, tmp_pa
         assert (await get(http, "structure", symbol=SYMBOL, from_ms=5, to_ms=5))[0] == 400
 
 
+def _shown_of_a_position(symbol: str) -> str:
+    """Return what asks a page whether size and result of a position stand whole beside a name of any length."""
+    prices = ", ".join(f"{name}_price: 1" for name in ("entry", "last", "stop", "target"))
+    held = f"{{ symbol: '{symbol}', quantity: -0.01608, unrealised_pnl: -12.5, {prices} }}"
+    return (
+        f"(() => {{ $('positions').replaceChildren(position({held}));"
+        " const line = $('positions').querySelector('p'), edge = line.getBoundingClientRect().right + 0.5;"
+        " return [...line.children].every((e) => e.getBoundingClientRect().right <= edge); })()"
+    )
+
+
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.asyncio
@@ -332,6 +343,7 @@ async def test_the_page_draws_what_the_strategy_saw_and_goes_on_with_the_stream(
         told = await tab.value("PAGE.candles.features.data.columns.map((c) => c.values.at(-1))")
         assert told == pytest.approx(newest, rel=1e-6)
         assert await tab.value("document.documentElement.scrollWidth <= innerWidth")
+        assert await tab.value(_shown_of_a_position("AMARKETOFAVERYLONGNAME/USDT:USDT-271231-100000-C"))
         assert not await tab.value(
             "document.documentElement.dataset.errors ?? document.documentElement.dataset.trouble"
         )

@@ -191,6 +191,16 @@ def test_code_that_fails_before_it_decides_is_one_sentence(
         make_strategy("fails_early:S", {})
 
 
+@pytest.mark.parametrize("named", ["mine.py", "./mine.py"])
+def test_a_file_in_a_module_s_place_is_told_how_it_is_named(folder: Path, named: str) -> None:
+    (folder / "mine.py").write_text("class S:\n    features = ()\n")
+
+    with pytest.raises(
+        ConfigError, match=r"a module is named without \.py: mine:S, from the folder that it is in"
+    ):
+        make_strategy(f"{named}:S", {})
+
+
 def test_command_that_checks_imports_nothing(folder: Path) -> None:
     (folder / "c.toml").write_text('[strategy]\nname = "tells_it:Mine"\n')
     (folder / "pandas.py").write_text(TELLS)  # by the name of a library, where somebody looks from
