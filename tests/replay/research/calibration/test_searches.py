@@ -96,7 +96,7 @@ def test_too_few_and_another_study_are_refused(
         run_searches(SearchStudyOptions(1, folder=tmp_path / "a"))
     with pytest.raises(DataError, match=r"search 0 .*mirrored.*it fell"):
         run_searches(SearchStudyOptions(2, folder=tmp_path / "a"))
-    with pytest.raises(DataError, match="its seed differs"):
+    with pytest.raises(DataError, match="with other seed"):
         run_searches(SearchStudyOptions(2, seed=2, folder=tmp_path / "a"))
 
 
